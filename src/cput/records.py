@@ -12,6 +12,11 @@ from typing import Any
 import uuid_utils
 
 
+def new_id() -> str:
+    """Return a fresh UUIDv7 (RFC 9562): sortable by time, safe to make in many processes."""
+    return str(uuid_utils.uuid7())
+
+
 class Role(StrEnum):
     """What one attempt did for its call; every role is charged."""
 
@@ -267,8 +272,3 @@ class Outcome:
     """When (Unix seconds)."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What the check found, for people."""
-
-
-def new_id() -> str:
-    """Return a fresh UUIDv7 (RFC 9562): sortable by time, safe to make in many processes."""
-    return str(uuid_utils.uuid7())
