@@ -1,0 +1,1 @@
+"""Measure a workload on an engine: load, latency, usefulness, cost."""
