@@ -157,7 +157,8 @@ class Measurement:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and strings; infinite bounds become the string "unbounded"."""
-        return _plain(asdict(self))
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
 
 def _plain(value: Any) -> Any:
