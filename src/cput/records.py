@@ -138,6 +138,8 @@ class Sampling:
     """Ask for the log-probability of each chosen token."""
     echo: bool = False
     """Ask for the log-probabilities of the prompt's tokens; with ``max_new_tokens`` of 0 or 1 this scores a text."""
+    ignore_eos: bool = False
+    """Go on past the end-of-text token up to ``max_new_tokens`` (for benchmarks of exact length)."""
     grammar: Grammar | None = None
     """A constraint on the text."""
 

@@ -1,0 +1,76 @@
+"""Request bodies and usage bodies of the OpenAI wire format (platform.openai.com/docs/api-reference)."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cput.records import Call, CountedBy, Finish, Grammar, GrammarKind, Sampling, Usage
+
+FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "max_tokens": Finish.LENGTH}
+
+
+def request_body(call: Call, model: str, *, ask_usage: bool, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON body for ``/chat/completions`` (messages) or ``/completions`` (a raw prompt)."""
+    sampling = call.sampling
+    body: dict[str, Any] = {"model": model, "stream": True, "max_tokens": sampling.max_new_tokens}
+    if ask_usage:
+        body["stream_options"] = {"include_usage": True}
+    body["temperature"] = sampling.temperature
+    body |= {name: value for name, value in _optional(sampling).items() if value is not None}
+    if call.prompt is not None:
+        body["prompt"] = call.prompt
+        if sampling.logprobs or sampling.echo:
+            body["logprobs"] = 1
+        if sampling.echo:
+            body["echo"] = True
+    else:
+        body["messages"] = [{"role": turn.role, "content": turn.content} for turn in call.messages]
+        if sampling.logprobs:
+            body["logprobs"] = True
+    if sampling.grammar is not None:
+        body |= _grammar(sampling.grammar)
+    return body | dict(extra)
+
+
+def _optional(sampling: Sampling) -> dict[str, Any]:
+    return {
+        "top_p": sampling.top_p if sampling.top_p != 1.0 else None,
+        "top_k": sampling.top_k,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+        "repetition_penalty": sampling.repetition_penalty if sampling.repetition_penalty != 1.0 else None,
+        "presence_penalty": sampling.presence_penalty or None,
+        "frequency_penalty": sampling.frequency_penalty or None,
+        "ignore_eos": sampling.ignore_eos or None,
+    }
+
+
+def _grammar(grammar: Grammar) -> dict[str, Any]:
+    """JSON schema as OpenAI spells it; the rest as vLLM's ``structured_outputs``, which others ignore or refuse."""
+    if grammar.kind is GrammarKind.JSON_SCHEMA:
+        schema = {"name": "answer", "schema": json.loads(str(grammar.value)), "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    if grammar.kind is GrammarKind.CHOICE:
+        choices = [grammar.value] if isinstance(grammar.value, str) else list(grammar.value)
+        return {"structured_outputs": {"choice": choices}}
+    kind = "regex" if grammar.kind is GrammarKind.REGEX else "grammar"
+    return {"structured_outputs": {kind: grammar.value}}
+
+
+def usage_of(body: Mapping[str, Any]) -> Usage:
+    """Return a ``usage`` body as disjoint classes: cached tokens leave the prompt, reasoning stays inside."""
+    prompt, output = body.get("prompt_tokens"), body.get("completion_tokens")
+    cached = (body.get("prompt_tokens_details") or {}).get("cached_tokens")
+    return Usage(
+        input_uncached=None if prompt is None else max(0, prompt - (cached or 0)),
+        input_cache_read=cached,
+        output=output,
+        reasoning=(body.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+        complete=prompt is not None and output is not None,
+        counted_by=CountedBy.PROVIDER,
+    )
+
+
+def finish_of(reason: str | None) -> Finish:
+    """Return why an answer ended; tool calls and content filters are stops."""
+    return FINISHES.get(reason or "stop", Finish.STOP)

@@ -1,0 +1,176 @@
+"""The caller's side of the engine process: starts it, sends calls, hands its ticks to the calls that wait for them.
+
+A dead process is noticed by its closed socket: its calls fail with ``EngineUnavailable`` and the next call starts a new
+one. A process that dies again and again while loading is not started for ever.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from cput.engines.openvino.wire import (
+    LENGTH,
+    Cancel,
+    Event,
+    Ready,
+    Refused,
+    Submit,
+    Tick,
+    ToWorker,
+    frame,
+    to_caller,
+)
+from cput.errors import EngineError, EngineUnavailable
+
+STDERR_LINES = 20
+SOCKET_BYTES = 4 << 20
+
+
+class Ticket:
+    """One call's place in the engine: its events arrive here in order."""
+
+    __slots__ = ("events", "id")
+
+    def __init__(self, call_id: int) -> None:
+        self.id = call_id
+        self.events: asyncio.Queue[Event | EngineError] = asyncio.Queue()
+
+
+class EngineProcess:
+    """A running engine process."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Remember the options; ``start`` starts it."""
+        self.options = options
+        self.ready: Ready | None = None
+        self.busy_s = 0.0
+        self.steps = 0
+        self._tickets: dict[int, Ticket] = {}
+        self._last_id = 0
+        self._stderr: list[str] = []
+        self._process: asyncio.subprocess.Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loaded: asyncio.Future[Ready] | None = None
+        self.dead: EngineError | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self) -> Ready:
+        """Start the process and wait until the model is loaded.
+
+        Raises:
+            EngineUnavailable: the process died or could not load the model; the message carries its reason.
+        """
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "cput.engines.openvino.worker",
+                str(theirs.fileno()),
+                json.dumps(self.options),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env={**os.environ, "OPENVINO_LOG_LEVEL": "0"},
+                start_new_session=True,  # a Ctrl-C in the terminal goes to the caller, who then hangs up in order
+            )
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        self._loaded = asyncio.get_running_loop().create_future()
+        self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._read_stderr())]
+        self.ready = await self._loaded
+        return self.ready
+
+    def submit(self, call: Submit) -> Ticket:
+        """Send a call; its id is given here."""
+        self._last_id += 1
+        ticket = Ticket(self._last_id)
+        self._tickets[ticket.id] = ticket
+        if self.dead is not None:
+            ticket.events.put_nowait(self.dead)
+        else:
+            self._send(Submit(self._last_id, *(getattr(call, name) for name in call.__struct_fields__[1:])))
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop working on a call; the engine drops it before its next step."""
+        if self._tickets.pop(ticket.id, None) is not None and self.dead is None:
+            self._send(Cancel(ticket.id))
+
+    async def stop(self) -> None:
+        """End the process: close the socket, and kill it if it is in a long step."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None and self._process.returncode is None:
+            try:
+                await asyncio.wait_for(self._process.wait(), timeout=2)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _send(self, message: ToWorker) -> None:
+        assert self._writer is not None, "start() comes first"
+        self._writer.write(frame(message))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                self._take(to_caller.decode(await reader.readexactly(size)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await self._died()
+
+    def _take(self, message: Ready | Tick | Refused) -> None:
+        if isinstance(message, Tick):
+            self.busy_s += message.step_s
+            self.steps += 1
+            for event in message.events:
+                self._hand(event.id, event, last=event.finish is not None)
+        elif isinstance(message, Refused):
+            error = EngineError(f"the engine refused the call: {message.reason}")
+            if message.id >= 0:
+                self._hand(message.id, error, last=True)
+            elif self._loaded is not None and not self._loaded.done():
+                self._loaded.set_exception(EngineUnavailable(f"the model could not be loaded: {message.reason}"))
+        elif self._loaded is not None and not self._loaded.done():
+            self._loaded.set_result(message)
+
+    def _hand(self, call_id: int, event: Event | EngineError, *, last: bool) -> None:
+        ticket = self._tickets.get(call_id)
+        if ticket is not None:
+            ticket.events.put_nowait(event)
+            if last:
+                del self._tickets[call_id]
+
+    async def _read_stderr(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self._stderr.append(line.decode("utf-8", "replace").rstrip())
+            del self._stderr[:-STDERR_LINES]
+
+    async def _died(self) -> None:
+        assert self._process is not None
+        code = await self._process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        said = f"; it said: {self._stderr[-1]}" if self._stderr else ""
+        self.dead = EngineUnavailable(f"the engine process ended ({how}) before the answer did{said}")
+        for ticket in self._tickets.values():
+            ticket.events.put_nowait(self.dead)
+        self._tickets.clear()
+        if self._loaded is not None and not self._loaded.done():
+            self._loaded.set_exception(self.dead)

@@ -1,0 +1,230 @@
+"""The engine process: owns openvino-genai's continuous batching and calls ``step()`` back to back.
+
+``ContinuousBatchingPipeline.step()`` holds the GIL for the whole forward pass, so nothing else may live in this
+process. Between two steps it reads what the caller sent (new calls join the running batch), and after each step it
+writes one ``Tick``. It ends when the caller's end of the socket closes, however the caller died.
+
+    python -m cput.engines.openvino.worker FD OPTIONS_JSON
+"""
+
+import json
+import select
+import socket
+import sys
+import time
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import openvino
+import openvino_genai as genai
+
+from cput.engines.openvino.wire import LENGTH, Cancel, Event, Ready, Refused, Submit, Tick, frame, to_worker
+
+FINISHES = {"LENGTH": "length", "STOP": "stop", "TOOL_CALL": "stop"}
+
+
+class Live:
+    """A call in the batch. Its handle must stay referenced: dropping it cancels the request in openvino-genai."""
+
+    __slots__ = ("engine_s", "handle", "prompt_left", "skip_last")
+
+    def __init__(self, handle: Any, prompt_tokens: int, *, skip_last: bool) -> None:
+        self.handle = handle
+        self.prompt_left = prompt_tokens
+        self.engine_s = 0.0
+        self.skip_last = skip_last
+
+
+class Worker:
+    """Reads frames, steps, writes frames."""
+
+    def __init__(self, sock: socket.socket, options: dict[str, Any]) -> None:
+        self.sock = sock
+        self.inbox = bytearray()
+        self.live: dict[int, Live] = {}
+        self.eos_token_ids: list[int] = options["eos_token_ids"]
+        self.prompt_lookup: bool = options["prompt_lookup"]
+        self.speculative: bool = options["draft"] is not None
+        self.max_batched_tokens: int = options["max_batched_tokens"]
+        self.pipeline = load(options)
+
+    def run(self) -> None:
+        """Serve until the caller goes away."""
+        while self.receive(wait=not self.live):
+            if self.live:
+                self.sock.sendall(frame(self.step()))
+
+    def receive(self, *, wait: bool) -> bool:
+        """Take in every whole frame that has arrived; False once the caller is gone."""
+        while wait or select.select([self.sock], [], [], 0)[0]:
+            chunk = self.sock.recv(1 << 20)
+            if not chunk:
+                return False
+            self.inbox += chunk
+            wait = False
+        while len(self.inbox) >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(self.inbox)
+            if len(self.inbox) < LENGTH.size + size:
+                break
+            body = bytes(self.inbox[LENGTH.size : LENGTH.size + size])
+            del self.inbox[: LENGTH.size + size]
+            self.handle(to_worker.decode(body))
+        return True
+
+    def handle(self, message: Submit | Cancel) -> None:
+        """Put a call into the batch, or take one out."""
+        if isinstance(message, Cancel):
+            gone = self.live.pop(message.id, None)
+            if gone is not None:
+                gone.handle.cancel()
+            return
+        ids = np.frombuffer(message.ids, dtype=np.int64)[np.newaxis, :]
+        try:
+            handle = self.pipeline.add_request(message.id, openvino.Tensor(ids), self.config(message))
+        except Exception as error:  # noqa: BLE001  # whatever the library raises must reach the caller as a sentence
+            self.sock.sendall(frame(Refused(id=message.id, reason=short(error))))
+            return
+        self.live[message.id] = Live(handle, ids.shape[1], skip_last=message.echo and message.max_new_tokens == 0)
+
+    def config(self, call: Submit) -> Any:
+        """Return the library's generation config for a call."""
+        config = genai.GenerationConfig()
+        config.max_new_tokens = max(1, call.max_new_tokens)
+        config.set_eos_token_id(self.eos_token_ids[0])
+        config.stop_token_ids = set(self.eos_token_ids)
+        config.ignore_eos = call.ignore_eos
+        config.do_sample = call.temperature > 0
+        if config.do_sample:
+            config.temperature = call.temperature
+            config.top_p = call.top_p
+            if call.top_k is not None:
+                config.top_k = call.top_k
+            config.rng_seed = call.seed if call.seed is not None else time.time_ns() & 0x7FFF_FFFF
+        config.repetition_penalty = call.repetition_penalty
+        config.presence_penalty = call.presence_penalty
+        config.frequency_penalty = call.frequency_penalty
+        config.logprobs = 1 if call.logprobs or call.echo else 0
+        config.echo = call.echo
+        if self.prompt_lookup:
+            config.num_assistant_tokens, config.max_ngram_size = 5, 3
+        elif self.speculative:
+            config.num_assistant_tokens = 5
+        if call.grammar_kind is not None:
+            config.structured_output_config = genai.StructuredOutputConfig(
+                **{"json_schema": {"json_schema": call.grammar_value}, "regex": {"regex": call.grammar_value}}.get(
+                    call.grammar_kind, {"grammar": call.grammar_value}
+                )
+            )
+        return config
+
+    def step(self) -> Tick:
+        """Run one engine step and collect what it did for each call."""
+        began = time.perf_counter()
+        self.pipeline.step()
+        step_s = time.perf_counter() - began
+        self.share(step_s)
+        events = []
+        for call_id, live in list(self.live.items()):
+            event = self.collect(call_id, live)
+            if event is not None:
+                events.append(event)
+                if event.finish is not None:
+                    del self.live[call_id]
+        return Tick(step_s=step_s, events=events)
+
+    def share(self, step_s: float) -> None:
+        """Split a step's time over the calls in it by the tokens they had in the batch (prompt chunks count whole)."""
+        budget = self.max_batched_tokens
+        weights: list[tuple[Live, int]] = []
+        for live in self.live.values():
+            tokens = 1 if live.prompt_left == 0 else min(live.prompt_left, budget)
+            budget = max(0, budget - tokens)
+            weights.append((live, tokens))
+        total = sum(tokens for _, tokens in weights) or 1
+        for live, tokens in weights:
+            live.engine_s += step_s * tokens / total
+            live.prompt_left = max(0, live.prompt_left - tokens)
+
+    @staticmethod
+    def collect(call_id: int, live: Live) -> Event | None:
+        """Read a call's new tokens; None where the step brought none and it goes on."""
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        finish: str | None = None
+        while live.handle.can_read():
+            live.prompt_left = 0
+            for output in live.handle.read().values():
+                tokens += output.generated_ids
+                logprobs += output.generated_log_probs
+                finish = FINISHES.get(output.finish_reason.name, finish)
+        status = live.handle.get_status().name
+        if status == "IGNORED":
+            finish = "ignored"
+        elif status in {"STOP", "CANCEL"}:
+            finish = "cancelled"
+        elif status == "FINISHED":
+            finish = finish or "stop"
+        else:
+            finish = None
+        if not tokens and finish is None:
+            return None
+        if live.skip_last:
+            tokens, logprobs = tokens[:-1], logprobs[:-1]
+        return Event(id=call_id, tokens=tokens, logprobs=logprobs, finish=finish, engine_s=live.engine_s)
+
+
+def load(options: dict[str, Any]) -> Any:
+    """Load the pipeline; the tokenizer (seconds) only where grammars are wanted."""
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = options["cache_gb"]
+    scheduler.max_num_seqs = options["max_seqs"]
+    scheduler.max_num_batched_tokens = options["max_batched_tokens"]
+    scheduler.dynamic_split_fuse = True
+    scheduler.enable_prefix_caching = options["prefix_cache"]
+    properties: dict[str, Any] = dict(options["properties"])
+    if options["kv_precision"] is not None:
+        properties["KV_CACHE_PRECISION"] = options["kv_precision"]
+    if options["prompt_lookup"]:
+        properties["prompt_lookup"] = True
+    if options["draft"] is not None:
+        properties["draft_model"] = genai.draft_model(options["draft"], options["device"])
+    folder, device = options["folder"], options["device"]
+    if options["tokenizer"] is None:
+        return genai.ContinuousBatchingPipeline(folder, scheduler, device, properties)
+    tokenizer = genai.Tokenizer(options["tokenizer"])
+    return genai.ContinuousBatchingPipeline(folder, tokenizer, scheduler, device, **properties)
+
+
+def short(error: Exception) -> str:
+    """Return the last line of a library's message, which carries the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def main() -> None:
+    """Load, say Ready, serve."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.setblocking(True)
+    options = json.loads(sys.argv[2])
+    began = time.perf_counter()
+    try:
+        worker = Worker(sock, options)
+    except Exception as error:  # noqa: BLE001  # the caller prints it as one sentence
+        sock.sendall(frame(Refused(id=-1, reason=short(error))))
+        return
+    names = ("openvino", "openvino-genai")
+    ready = Ready(
+        load_s=time.perf_counter() - began,
+        kv_cache_bytes=int(options["cache_gb"] * (1 << 30)),
+        versions={name: version(name) for name in names},
+    )
+    sock.sendall(frame(ready))
+    worker.run()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        sys.exit(0)  # the caller is gone; nobody is left to tell

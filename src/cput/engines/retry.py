@@ -1,0 +1,61 @@
+"""Retried: sends a call again when the engine failed before its first piece, and never after it.
+
+engine = Retried(Metered(remote, ledger))     # each leg is an attempt in the ledger, all are charged
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+
+from cput.errors import EngineError
+from cput.protocols import Answer, Engine
+from cput.records import Call, Ending, Piece, Usage
+
+
+class Retried:
+    """Answers as ``engine`` does, trying again on retryable errors.
+
+    Args:
+        engine: the engine to ask, usually a ``Metered`` one.
+        attempts: most legs for one call, the first included.
+        backoff_s: the pause before leg n is drawn evenly from 0 to ``backoff_s * 2**(n-1)`` seconds ("full jitter",
+            AWS Architecture Blog 2015).
+    """
+
+    def __init__(self, engine: Engine, *, attempts: int = 3, backoff_s: float = 0.5) -> None:
+        self._engine = engine
+        self._attempts = attempts
+        self._backoff_s = backoff_s
+
+    @property
+    def name(self) -> str:
+        """The wrapped engine's name."""
+        return self._engine.name
+
+    def answer(self, call: Call) -> Answer:
+        """Answer, with up to ``attempts`` legs."""
+        leg: list[Answer] = []
+
+        async def stream() -> AsyncGenerator[Piece | Ending, None]:
+            for attempt in range(1, self._attempts + 1):
+                leg[:] = [self._engine.answer(call)]
+                begun = False
+                try:
+                    async for piece in leg[0]:
+                        begun = True
+                        yield piece
+                    yield leg[0].ending
+                except EngineError as error:
+                    if begun or not error.retryable or attempt == self._attempts:
+                        raise
+                    await asyncio.sleep(random.uniform(0, self._backoff_s * 2 ** (attempt - 1)))
+                else:
+                    return
+                finally:
+                    await leg[0].aclose()
+
+        return Answer(stream(), lambda: leg[0].ending.usage if leg and leg[0].ended else Usage())
+
+    async def aclose(self) -> None:
+        """Close the wrapped engine."""
+        await self._engine.aclose()
