@@ -1,0 +1,1 @@
+"""Makes smaller models. Today: weights of fewer bits (``quantize``)."""
