@@ -8,13 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-
-class Interval(NamedTuple):
-    """A value with its 95 % interval; ``high`` may be infinite where too few calls were useful."""
-
-    value: float | None
-    low: float | None
-    high: float | None
+from cput.ledger.interval import Interval
 
 
 class Percentiles(NamedTuple):

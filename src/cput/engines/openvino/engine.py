@@ -15,21 +15,20 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tokenizers import Tokenizer
 
-from cput.engines.openvino.grammar import engine_grammar
 from cput.engines.openvino.process import EngineProcess, Ticket
+from cput.engines.openvino.submit import submit
 from cput.engines.openvino.text import ChatTemplate, Detokenizer
-from cput.engines.openvino.wire import Event, Ready, Submit
+from cput.engines.openvino.wire import Event, Ready
 from cput.errors import EngineError, EngineUnavailable, InputError, PromptTooLong
-from cput.models import Manifest
+from cput.models import Manifest, load_manifest
 from cput.protocols import Answer
 from cput.records import Call, CountedBy, Ending, Finish, Piece, Sampling, Usage
 
 KV_BYTES = {None: 2.0, "f16": 2.0, "bf16": 2.0, "u8": 1.25, "u4": 0.75}
 LONG_TEXT_CHARS = 50_000
-RESTARTS_PER_MINUTE = 3
+DEATHS_PER_MINUTE = 4
 
 
 class OpenVino:
@@ -68,10 +67,20 @@ class OpenVino:
     ) -> None:
         if kv_precision not in KV_BYTES:
             raise InputError(f"KV precision '{kv_precision}' is not allowed; allowed: f16, bf16, u8, u4, or none")
-        if max_seqs < 1:
-            raise InputError(f"max_seqs is {max_seqs}; allowed: 1 or more")
+        for option, value in (
+            ("max_seqs", max_seqs),
+            ("max_batched_tokens", max_batched_tokens),
+            ("cache_gb", cache_gb),
+        ):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise InputError(f"{option} is {value}; allowed: whole numbers from 1")
         if prompt_lookup and draft is not None:
             raise InputError("prompt lookup and a draft model exclude each other; give one of them")
+        if draft is not None and (size := load_manifest(draft).vocab_size) != manifest.vocab_size:
+            raise InputError(
+                f"the draft model in '{draft}' has {size:,} tokens and {manifest.name} {manifest.vocab_size:,}; "
+                f"a draft needs the same tokenizer"
+            )
         self.manifest = manifest
         self.name = f"openvino:{manifest.name}:{manifest.precision}"
         self.kv_bytes_per_token = 2 * manifest.layers * manifest.kv_heads * manifest.head_dim * KV_BYTES[kv_precision]
@@ -81,6 +90,7 @@ class OpenVino:
         self._options: dict[str, Any] = {
             "folder": str(folder),
             "tokenizer": str(folder / "tokenizer.gguf") if grammar else None,
+            "vocab_size": manifest.vocab_size,
             "eos_token_ids": list(manifest.eos_token_ids),
             "max_seqs": max_seqs,
             "max_batched_tokens": max_batched_tokens,
@@ -96,7 +106,7 @@ class OpenVino:
         self._template = _template(manifest, self._tokenizer)
         self._process: EngineProcess | None = None
         self._starting = asyncio.Lock()
-        self._starts: list[float] = []
+        self._deaths: list[float] = []
         self._busy_before_s = 0.0
 
     @property
@@ -116,7 +126,12 @@ class OpenVino:
             EngineUnavailable: it can't be started.
         """
         async with self._starting:
-            if self._process is not None and self._process.dead is not None:
+            if self._process is not None and self._process.loop is not asyncio.get_running_loop():
+                self._busy_before_s += self._process.busy_s
+                self._process.abandon()  # the loop that it was started in is over, as after a second asyncio.run
+                self._process = None
+            elif self._process is not None and self._process.dead is not None:
+                self._deaths.append(time.monotonic())
                 self._busy_before_s += self._process.busy_s
                 await self._process.stop()
                 self._process = None
@@ -125,7 +140,9 @@ class OpenVino:
                 process = EngineProcess(self._options)
                 try:
                     await process.start()
-                except BaseException:
+                except BaseException as error:
+                    if isinstance(error, EngineUnavailable):
+                        self._deaths.append(time.monotonic())
                     await process.stop()
                     raise
                 self._process = process
@@ -144,28 +161,31 @@ class OpenVino:
     async def aclose(self) -> None:
         """End the engine process."""
         async with self._starting:
-            if self._process is not None:
-                self._busy_before_s += self._process.busy_s
+            if self._process is None:
+                return
+            self._busy_before_s += self._process.busy_s
+            if self._process.loop is asyncio.get_running_loop():
                 await self._process.stop()
-                self._process = None
+            else:
+                self._process.abandon()
+            self._process = None
 
     def _refuse_restart_loop(self) -> None:
         now = time.monotonic()
-        self._starts = [at for at in self._starts if now - at < 60]
-        if len(self._starts) > RESTARTS_PER_MINUTE:
+        self._deaths = [at for at in self._deaths if now - at < 60]
+        if len(self._deaths) >= DEATHS_PER_MINUTE:
             raise EngineUnavailable(
-                f"the engine process died {len(self._starts)} times within a minute and is not started again yet"
+                f"the engine process died {len(self._deaths)} times within a minute and is not started again yet"
             )
-        self._starts.append(now)
 
     async def _stream(self, call: Call, usage: "_Counter") -> AsyncGenerator[Piece | Ending, None]:
         ids = await self._prompt_ids(call)
-        room = self._room(len(ids))
+        wanted = submit(call.sampling, ids, self._room(len(ids)), grammars=self._options["tokenizer"] is not None)
         usage.prompt = len(ids)
         await self.start()
         process = self._process
         assert process is not None
-        ticket = process.submit(_submit(call.sampling, ids, room))
+        ticket = process.submit(wanted)
         text = Detokenizer(self._tokenizer, call.sampling.stop)
         try:
             async for part in self._pieces(call.sampling, ticket, text, usage):
@@ -204,7 +224,11 @@ class OpenVino:
         return Ending(finish=finish, usage=usage.final(), model=self.manifest.name)
 
     async def _prompt_ids(self, call: Call) -> list[int]:
+        if call.prompt is None and not call.messages:
+            raise InputError("the call has no messages and no prompt; give one message or a prompt")
         text = self._template.render(call.messages) if call.prompt is None else call.prompt
+        if not _encodable(text):
+            raise InputError("the prompt holds half of a surrogate pair, which is no character; send whole characters")
         encode = self._tokenizer.encode
         special = call.prompt is not None
         if len(text) > LONG_TEXT_CHARS:
@@ -212,7 +236,7 @@ class OpenVino:
         else:
             ids = encode(text, add_special_tokens=special).ids
         if not ids:
-            raise EngineError("the prompt is empty after tokenising; send at least one character")
+            raise InputError("the prompt is empty after tokenising; send at least one character")
         return list(ids)
 
     def _room(self, prompt_tokens: int) -> int:
@@ -252,25 +276,12 @@ class _Counter:
         )
 
 
-def _submit(sampling: Sampling, ids: list[int], room: int) -> Submit:
-    grammar = engine_grammar(sampling.grammar) if sampling.grammar is not None else None
-    return Submit(
-        id=0,
-        ids=np.asarray(ids, dtype="<i8").tobytes(),
-        max_new_tokens=min(sampling.max_new_tokens, room),
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        seed=sampling.seed,
-        repetition_penalty=sampling.repetition_penalty,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        logprobs=sampling.logprobs,
-        echo=sampling.echo,
-        ignore_eos=sampling.ignore_eos,
-        grammar_kind=grammar.kind if grammar else None,
-        grammar_value=grammar.value if grammar else None,
-    )
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _template(manifest: Manifest, tokenizer: Tokenizer) -> ChatTemplate:

@@ -5,6 +5,7 @@ one. A process that dies again and again while loading is not started for ever.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from cput.engines.openvino.wire import (
 )
 from cput.errors import EngineError, EngineUnavailable
 
-STDERR_LINES = 20
+STDERR_BYTES = 4096
 SOCKET_BYTES = 4 << 20
 
 
@@ -51,12 +52,13 @@ class EngineProcess:
         self.steps = 0
         self._tickets: dict[int, Ticket] = {}
         self._last_id = 0
-        self._stderr: list[str] = []
+        self._stderr = b""
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._loaded: asyncio.Future[Ready] | None = None
         self.dead: EngineError | None = None
+        self.loop = asyncio.get_running_loop()
 
     @property
     def pid(self) -> int | None:
@@ -75,6 +77,7 @@ class EngineProcess:
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # the folder that the caller stands in may hold a json.py or a cput of its own
                 "-m",
                 "cput.engines.openvino.worker",
                 str(theirs.fileno()),
@@ -109,7 +112,9 @@ class EngineProcess:
             self._send(Cancel(ticket.id))
 
     async def stop(self) -> None:
-        """End the process: close the socket, and kill it if it is in a long step."""
+        """End the process: close the socket, and kill it if it is in a long step. Calls under way fail."""
+        if self.dead is None:
+            self._fail(EngineUnavailable("the engine was closed before the answer ended"))
         if self._writer is not None:
             self._writer.close()
         if self._process is not None and self._process.returncode is None:
@@ -121,6 +126,16 @@ class EngineProcess:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def abandon(self) -> None:
+        """Kill the process without the event loop that it was started in, which is closed."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        for transport in (self._writer and self._writer.transport, getattr(self._process, "_transport", None)):
+            if transport is not None:
+                with contextlib.suppress(RuntimeError):  # closing would like to tell the closed loop
+                    transport.close()
 
     def _send(self, message: ToWorker) -> None:
         assert self._writer is not None, "start() comes first"
@@ -159,18 +174,36 @@ class EngineProcess:
     async def _read_stderr(self) -> None:
         assert self._process is not None
         assert self._process.stderr is not None
-        async for line in self._process.stderr:
-            self._stderr.append(line.decode("utf-8", "replace").rstrip())
-            del self._stderr[:-STDERR_LINES]
+        while chunk := await self._process.stderr.read(1 << 16):  # a line may be longer than a reader's limit
+            self._stderr = (self._stderr + chunk)[-STDERR_BYTES:]
 
     async def _died(self) -> None:
         assert self._process is not None
         code = await self._process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        said = f"; it said: {self._stderr[-1]}" if self._stderr else ""
-        self.dead = EngineUnavailable(f"the engine process ended ({how}) before the answer did{said}")
+        with contextlib.suppress(TimeoutError):  # its last words; a grandchild may hold the pipe open
+            await asyncio.wait_for(asyncio.shield(self._tasks[1]), timeout=1)
+        lines = [line for line in self._stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        # The library complains of leaked blocks whenever it is torn down early: that is never the cause.
+        words = [line.strip() for line in lines if "leaked" not in line]
+        said = f"; it said: {words[-1]}" if words else ""
+        self._fail(EngineUnavailable(f"the engine process ended ({_how(code)}) before the answer did{said}"))
+
+    def _fail(self, error: EngineError) -> None:
+        self.dead = error
         for ticket in self._tickets.values():
-            ticket.events.put_nowait(self.dead)
+            ticket.events.put_nowait(error)
         self._tickets.clear()
         if self._loaded is not None and not self._loaded.done():
-            self._loaded.set_exception(self.dead)
+            self._loaded.set_exception(error)
+
+
+def _how(code: int) -> str:
+    """Say how a process ended.
+
+    >>> _how(-9), _how(3)
+    ('signal SIGKILL', 'exit code 3')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"signal {known.get(-code, -code)}"

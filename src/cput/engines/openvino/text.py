@@ -1,5 +1,6 @@
 """Text in and out of token ids: chat templates, detokenisation that never splits a character, stop texts."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -18,7 +19,10 @@ class ChatTemplate:
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
         """Compile ``source``; ``special`` gives bos_token and eos_token."""
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda form: datetime.now(tz=UTC).strftime(form)
         self._template = environment.from_string(source)
@@ -33,8 +37,13 @@ class ChatTemplate:
         turns: list[dict[str, Any]] = [{"role": turn.role, "content": turn.content} for turn in messages]
         try:
             return self._template.render(messages=turns, add_generation_prompt=True, **self._special)
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise EngineError(f"the model's chat template refused the conversation: {error}") from error
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    """Jinja's own escapes HTML, which a model should not see."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _raise(message: str) -> None:

@@ -8,19 +8,24 @@ writes one ``Tick``. It ends when the caller's end of the socket closes, however
 """
 
 import json
+import re
 import select
 import socket
 import sys
 import time
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import openvino
 import openvino_genai as genai
 
+from cput.engines.openvino.load import load
+from cput.engines.openvino.trial import GrammarTrial
 from cput.engines.openvino.wire import LENGTH, Cancel, Event, Ready, Refused, Submit, Tick, frame, to_worker
 
+CPP_PLACE = re.compile(r"^.*\.(?:cc|cpp|hpp|h):\d+:\s*")
 FINISHES = {"LENGTH": "length", "STOP": "stop", "TOOL_CALL": "stop"}
 
 
@@ -47,7 +52,9 @@ class Worker:
         self.prompt_lookup: bool = options["prompt_lookup"]
         self.speculative: bool = options["draft"] is not None
         self.max_batched_tokens: int = options["max_batched_tokens"]
-        self.pipeline = load(options)
+        self.max_seqs: int = options["max_seqs"]
+        self.pipeline, tokenizer = load(options)
+        self.trial = GrammarTrial(tokenizer, options["vocab_size"]) if tokenizer is not None else None
 
     def run(self) -> None:
         """Serve until the caller goes away."""
@@ -81,11 +88,14 @@ class Worker:
             return
         ids = np.frombuffer(message.ids, dtype=np.int64)[np.newaxis, :]
         try:
-            handle = self.pipeline.add_request(message.id, openvino.Tensor(ids), self.config(message))
+            config = self.config(message)
+            if self.trial is not None and message.grammar_kind is not None:
+                self.trial.check(message.grammar_kind, message.grammar_value or "", config)
+            handle = self.pipeline.add_request(message.id, openvino.Tensor(ids), config)
         except Exception as error:  # noqa: BLE001  # whatever the library raises must reach the caller as a sentence
             self.sock.sendall(frame(Refused(id=message.id, reason=short(error))))
             return
-        self.live[message.id] = Live(handle, ids.shape[1], skip_last=message.echo and message.max_new_tokens == 0)
+        self.live[message.id] = Live(handle, ids.shape[1], skip_last=message.max_new_tokens == 0)
 
     def config(self, call: Submit) -> Any:
         """Return the library's generation config for a call."""
@@ -134,10 +144,13 @@ class Worker:
         return Tick(step_s=step_s, events=events)
 
     def share(self, step_s: float) -> None:
-        """Split a step's time over the calls in it by the tokens they had in the batch (prompt chunks count whole)."""
+        """Split a step's time over the calls in it by the tokens they had in the batch (prompt chunks count whole).
+
+        The batch is filled in the order of arrival; calls beyond ``max_seqs`` still wait and take no share.
+        """
         budget = self.max_batched_tokens
         weights: list[tuple[Live, int]] = []
-        for live in self.live.values():
+        for live in islice(self.live.values(), self.max_seqs):
             tokens = 1 if live.prompt_left == 0 else min(live.prompt_left, budget)
             budget = max(0, budget - tokens)
             weights.append((live, tokens))
@@ -174,32 +187,10 @@ class Worker:
         return Event(id=call_id, tokens=tokens, logprobs=logprobs, finish=finish, engine_s=live.engine_s)
 
 
-def load(options: dict[str, Any]) -> Any:
-    """Load the pipeline; the tokenizer (seconds) only where grammars are wanted."""
-    scheduler = genai.SchedulerConfig()
-    scheduler.cache_size = options["cache_gb"]
-    scheduler.max_num_seqs = options["max_seqs"]
-    scheduler.max_num_batched_tokens = options["max_batched_tokens"]
-    scheduler.dynamic_split_fuse = True
-    scheduler.enable_prefix_caching = options["prefix_cache"]
-    properties: dict[str, Any] = dict(options["properties"])
-    if options["kv_precision"] is not None:
-        properties["KV_CACHE_PRECISION"] = options["kv_precision"]
-    if options["prompt_lookup"]:
-        properties["prompt_lookup"] = True
-    if options["draft"] is not None:
-        properties["draft_model"] = genai.draft_model(options["draft"], options["device"])
-    folder, device = options["folder"], options["device"]
-    if options["tokenizer"] is None:
-        return genai.ContinuousBatchingPipeline(folder, scheduler, device, properties)
-    tokenizer = genai.Tokenizer(options["tokenizer"])
-    return genai.ContinuousBatchingPipeline(folder, tokenizer, scheduler, device, **properties)
-
-
 def short(error: Exception) -> str:
-    """Return the last line of a library's message, which carries the reason."""
+    """Return the last line of a library's message, which carries the reason, without the C++ file that it names."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return CPP_PLACE.sub("", lines[-1]) if lines else type(error).__name__
 
 
 def main() -> None:
