@@ -1,0 +1,175 @@
+"""Metered: an engine wrapper that writes every attempt down before the caller sees the end of its answer.
+
+    engine = Metered(open_engine("..."), ledger, run=run.id)
+    text = await engine.answer(call).text()      # when this returns, the attempt is on disk
+
+Wrappers that retry, hedge or cascade stand above one or more ``Metered`` leaves and pass the same call on: the ledger
+numbers its attempts 0, 1, 2, ... whichever leaf makes them.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from cput.protocols import Answer, Engine
+from cput.records import Attempt, Call, CountedBy, Ending, Finish, Piece, Role, Usage
+
+
+class Sink(Protocol):
+    """Where attempts go; a ``Ledger`` is one."""
+
+    def next_seq(self, call_id: str) -> int:
+        """Number the next attempt of a call."""
+        ...
+
+    async def record(self, call: Call, attempts: Sequence[Attempt], *, run: str | None = None) -> None:
+        """Return when the attempts are durable."""
+        ...
+
+
+class Metered:
+    """Answers as ``engine`` does, and records one attempt per answer that was started.
+
+    Recorded alike: an answer that ended, one whose caller hung up (finish ``cancelled``), one whose engine raised
+    (finish ``error``; the error goes on to the caller). An answer that nobody iterates is never sent and is no attempt.
+    Where the record cannot be written, the ledger's error is raised in place of the answer's end.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Sink,
+        *,
+        run: str | None = None,
+        role: Role = Role.SERVE,
+        keep_text: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """``keep_text`` also stores prompt, messages and answer; ``clock`` gives seconds for durations."""
+        self._engine = engine
+        self._ledger = ledger
+        self._run = run
+        self._role = role
+        self._keep_text = keep_text
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """The wrapped engine's name."""
+        return self._engine.name
+
+    def answer(self, call: Call) -> Answer:
+        """Start answering; the attempt is sent when the answer is first iterated."""
+        leg = _Leg(call=call, clock=self._clock)
+        return Answer(self._stream(leg), lambda: leg.usage)
+
+    async def aclose(self) -> None:
+        """Close the wrapped engine; the ledger stays open."""
+        await self._engine.aclose()
+
+    async def _stream(self, leg: "_Leg") -> AsyncGenerator[Piece | Ending, None]:
+        leg.start(self._ledger.next_seq(leg.call.id))
+        inner: Answer | None = None
+        try:
+            inner = self._engine.answer(leg.call)
+            async for piece in inner:
+                leg.arrived(piece, keep_text=self._keep_text)
+                yield piece
+            leg.end(inner.ending)
+        except (GeneratorExit, asyncio.CancelledError):
+            await self._broken_off(leg, inner, Finish.CANCELLED, None)
+            raise
+        except Exception as error:
+            await self._broken_off(leg, inner, Finish.ERROR, str(error) or type(error).__name__)
+            raise
+        await self._record(leg)
+        yield inner.ending
+
+    async def _broken_off(self, leg: "_Leg", inner: Answer | None, finish: Finish, error: str | None) -> None:
+        """Close what the engine still does and write the attempt down, whatever that closing does."""
+        try:
+            with contextlib.suppress(Exception):
+                if inner is not None:
+                    await inner.aclose()
+        finally:
+            ended = inner.ending if inner is not None and inner.ended else None
+            usage, model = (ended.usage, ended.model) if ended else (Usage(), None)
+            leg.end(Ending(finish=finish, usage=usage, model=model), error)
+            await self._record(leg)
+
+    async def _record(self, leg: "_Leg") -> None:
+        kept = leg.call if self._keep_text else replace(leg.call, messages=(), prompt=None)
+        attempt = leg.attempt(self._role, self._engine.name)
+        await self._ledger.record(kept, [attempt], run=self._run)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Leg:
+    """One answer under way: its times and what has arrived."""
+
+    call: Call
+    clock: Callable[[], float]
+    seq: int = 0
+    started_s: float = 0.0
+    sent: float = 0.0
+    last: float | None = None
+    ttft_s: float | None = None
+    e2e_s: float | None = None
+    tokens: int = 0
+    gaps_s: list[float] = field(default_factory=list)
+    texts: list[str] | None = None
+    ending: Ending | None = None
+    error: str | None = None
+
+    def start(self, seq: int) -> None:
+        self.seq = seq
+        self.started_s = time.time()
+        self.sent = self.clock()
+
+    def arrived(self, piece: Piece, *, keep_text: bool) -> None:
+        """Time a piece. A piece without text and without tokens (a keep-alive) is not a token's arrival."""
+        if keep_text:
+            self.texts = self.texts if self.texts is not None else []
+            self.texts.append(piece.text)
+        if not piece.tokens and not piece.text:
+            return
+        now = self.clock()
+        if self.last is None:
+            self.ttft_s = now - self.sent
+        else:
+            self.gaps_s.append(now - self.last)
+        self.last = now
+        self.tokens += piece.tokens
+
+    def end(self, ending: Ending, error: str | None = None) -> None:
+        self.e2e_s = self.clock() - self.sent
+        self.ending, self.error = ending, error
+
+    @property
+    def usage(self) -> Usage:
+        """What the engine says it used; where it does not know the output, the tokens that arrived."""
+        usage = self.ending.usage if self.ending else Usage()
+        if usage.output is None and self.tokens:
+            return replace(usage, output=self.tokens, complete=False, counted_by=CountedBy.ESTIMATED)
+        return usage
+
+    def attempt(self, role: Role, engine: str) -> Attempt:
+        assert self.ending is not None
+        return Attempt(
+            call_id=self.call.id,
+            seq=self.seq,
+            role=role,
+            engine=engine,
+            model=self.ending.model,
+            usage=self.usage,
+            started_s=self.started_s,
+            ttft_s=self.ttft_s,
+            e2e_s=self.e2e_s,
+            finish=self.ending.finish,
+            error=self.error,
+            text=None if self.texts is None else "".join(self.texts),
+            gaps_s=tuple(self.gaps_s),
+        )

@@ -1,0 +1,118 @@
+"""The tables as they stand after the last migration. Append-only; money is integer nano-dollars.
+
+Read and written through SQLAlchemy Core, so that one schema serves SQLite and PostgreSQL. The migrations create it;
+a test holds the two equal.
+"""
+
+from sqlalchemy import BigInteger, Column, Double, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+migrations = Table(
+    "cput_migrations",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("applied_s", Double, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run", Text),
+    Column("workload", Text),
+    Column("item", Text),
+    Column("tenant", Text),
+    Column("external_key", Text),
+    Column("tags", Text),  # JSON object
+    Column("messages", Text),  # JSON array; null where text is not kept
+    Column("prompt", Text),
+    Column("sampling", Text),  # JSON object
+    Column("recorded_s", Double, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("call_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("model", Text),
+    Column("input_uncached", BigInteger),
+    Column("input_cache_read", BigInteger),
+    Column("input_cache_write", BigInteger),
+    Column("output", BigInteger),
+    Column("reasoning", BigInteger),
+    Column("engine_s", Double),
+    Column("usage_complete", Integer, nullable=False),
+    Column("counted_by", Text, nullable=False),
+    Column("started_s", Double, nullable=False),
+    Column("ttft_s", Double),
+    Column("e2e_s", Double),
+    Column("finish", Text, nullable=False),
+    Column("error", Text),
+    Column("text", Text),
+    Column("gaps_s", LargeBinary),  # little-endian IEEE doubles
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("id", Integer, primary_key=True),  # order of arrival: the last one is in effect
+    Column("call_id", Text),
+    Column("seq", Integer),
+    Column("run", Text),
+    Column("window_id", Text),
+    Column("incremental_nano_usd", BigInteger),
+    Column("avoided_nano_usd", BigInteger, nullable=False),
+    Column("price_version", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("call_id", Text),
+    Column("external_key", Text),
+    Column("name", Text, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("observed_s", Double, nullable=False),
+    Column("detail", Text),  # JSON object
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("workload", Text, nullable=False),
+    Column("workload_digest", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("config", Text),  # JSON object
+    Column("environment", Text),  # JSON object
+    Column("started_s", Double, nullable=False),
+)
+
+run_ends = Table(
+    "run_ends",
+    metadata,
+    Column("id", Integer, primary_key=True),  # a resumed run ends more than once; the last one counts
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("ended_s", Double, nullable=False),
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("started_s", Double, nullable=False),
+    Column("ended_s", Double),
+    Column("rate_nano_usd_per_h", BigInteger),
+    Column("price_version", Text, nullable=False),
+    Column("device", Text),
+)
