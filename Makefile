@@ -1,0 +1,62 @@
+# `make demo` and `make test` need Python 3.11+, git, make and a network; nothing else. Both can be run again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RATE ?= 0.08/h
+MODEL := smollm2-135m-instruct
+DEMO := --confirm 32 --search 48 --first-rung 32 --max-new-tokens 256
+
+.PHONY: demo test test-slow lint types imports bench-engine bench-ledger bench-ifeval bench-optimize constraints clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "== making $(VENV) and installing cput into it"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@echo "== real IFEval prompts through SmolLM2: F16 one at a time, against the cheapest way found"
+	$(BIN)/cput models pull $(MODEL) > /dev/null
+	$(BIN)/cput optimize ifeval --quick $(DEMO) --rate $(RATE) --policy cput-reports/ifeval.policy.toml
+
+test: $(STAMP)
+	@echo "== the whole default suite"
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+bench-engine: $(STAMP)
+	$(BIN)/python benches/engine.py
+
+bench-ledger: $(STAMP)
+	$(BIN)/python benches/ledger.py
+
+bench-ifeval: $(STAMP)
+	$(BIN)/python benches/ifeval.py
+
+bench-optimize: $(STAMP)
+	$(BIN)/cput models pull $(MODEL) > /dev/null
+	$(BIN)/cput optimize ifeval --quick --confirm 96 --search 128 --rate $(RATE) --json \
+	  --policy cput-reports/ifeval.policy.toml
+
+constraints:
+	$(PYTHON) -m venv build/fresh
+	build/fresh/bin/python -m pip install --quiet --editable '.[dev]'
+	(echo "# Versions a fresh install gets; renew with: make constraints"; \
+	  build/fresh/bin/python -m pip freeze --exclude-editable) > constraints.txt
+
+clean:
+	rm -rf $(VENV) build

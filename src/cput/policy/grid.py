@@ -1,0 +1,66 @@
+"""Which policies a search tries: every combination of the choices that this machine and this workload allow."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from cput.policy.file import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The values of each setting."""
+
+    precisions: tuple[str, ...] = ("f16", "int8", "int4")
+    """Weights."""
+    kv_precisions: tuple[str | None, ...] = (None, "u8")
+    """KV cache."""
+    concurrencies: tuple[int, ...] = (8, 32)
+    """Calls at once."""
+    prefix_cache: tuple[bool, ...] = (False, True)
+    """Reuse of shared prompt prefixes."""
+    attempts: tuple[int, ...] = (1, 2, 4)
+    """Most legs of a call; above 1 only where the check can judge at serving time."""
+    abandon: tuple[bool, ...] = (False, True)
+    """Giving up lost answers; likewise."""
+
+
+QUICK = Choices(
+    precisions=("f16", "int8"),
+    kv_precisions=(None,),
+    concurrencies=(32,),
+    prefix_cache=(False,),
+    attempts=(1, 4),
+    abandon=(True,),
+)
+"""A search of a minute or two: the choices that made the difference in the full one (see LOG.md)."""
+
+
+def grid(model: str, choices: Choices, *, servable: bool) -> tuple[Policy, ...]:
+    """Return all combinations for ``model``, each once; the one nearest to plain F16 batching comes first."""
+    attempts = choices.attempts if servable else (1,)
+    abandon = choices.abandon if servable else (False,)
+    combinations = product(
+        choices.precisions, choices.kv_precisions, choices.concurrencies, choices.prefix_cache, attempts, abandon
+    )
+    return tuple(
+        Policy(
+            model=model,
+            precision=precision,
+            kv_precision=kv,
+            concurrency=concurrency,
+            prefix_cache=prefix,
+            attempts=legs,
+            abandon=give_up,
+        )
+        for precision, kv, concurrency, prefix, legs, give_up in combinations
+    )
+
+
+def reference(model: str, choices: Choices) -> Policy:
+    """Return plain F16 batching: the baseline's answers at a batch's speed, against which quality is compared."""
+    return Policy(model=model, concurrency=max(choices.concurrencies))
+
+
+def baseline(model: str) -> Policy:
+    """Return the way most people run a model: F16, one call at a time, no tricks."""
+    return replace(Policy(model=model), concurrency=1)

@@ -1,0 +1,131 @@
+"""Successive halving, on made-up facts; and the policy file."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cput.errors import InputError
+from cput.ledger.facts import Fact
+from cput.policy import Policy, load_policy, save_policy
+from cput.policy.grid import QUICK, Choices, baseline, grid, reference
+from cput.policy.search import Contestant, choose, drop_below_floor, halve, ranked, upper_bound
+from cput.records import Verdict
+from cput.workloads import Item
+
+ITEMS = tuple(Item(id=f"q{i}", prompt="x") for i in range(64))
+
+
+def facts(cost, useful, items):
+    return tuple(
+        Fact(
+            id=item.id,
+            item=item.id,
+            cost=cost,
+            output_tokens=100,
+            useful_tokens=100 if number in useful else 0,
+            verdict=Verdict.USEFUL if number in useful else Verdict.USELESS,
+        )
+        for number, item in enumerate(items)
+    )
+
+
+def policy(concurrency, **more):
+    return Policy(model="m", concurrency=concurrency, **more)
+
+
+async def race(costs, rates, floor=None, first_rung=16):
+    asked = []
+
+    async def run_policy(one, items):
+        asked.append((one.concurrency, len(items)))
+        useful = {n for n in range(len(items)) if n % 10 < rates[one.concurrency] * 10}
+        return None, facts(costs[one.concurrency], useful, items)
+
+    policies = [policy(c) for c in costs]
+    found = await halve(policies, ITEMS, run_policy, first_rung=first_rung, floor=floor, told=lambda _: None)
+    return found, asked
+
+
+async def test_the_better_half_goes_on_with_twice_the_items():
+    found, asked = await race({c: float(c) for c in range(1, 9)}, dict.fromkeys(range(1, 9), 0.5))
+    assert [sum(size == s for _, size in asked) for s in (16, 32, 64)] == [8, 4, 2]
+    assert [one.policy.concurrency for one in ranked([o for o in found if o.dropped is None])] == [1, 2]
+
+
+async def test_a_cheap_policy_below_the_floor_is_dropped_with_its_figures():
+    found, _ = await race({1: 1.0, 2: 0.01}, {1: 0.9, 2: 0.1}, floor=0.8)
+    cheap = next(one for one in found if one.policy.concurrency == 2)
+    assert "below the floor of 80.0%" in cheap.dropped
+
+
+def test_a_policy_is_only_dropped_when_the_floor_is_out_of_reach():
+    one = Contestant(policy=policy(1), useful=4, judged=16)
+    drop_below_floor([one], 0.3)
+    assert one.dropped is None
+
+
+def test_the_choice_is_the_cheapest_whose_confirmation_is_likely():
+    plain = Contestant(policy=policy(1))
+    plain.facts, plain.useful, plain.judged = facts(1.0, range(10), ITEMS), 10, 64
+    same = Contestant(policy=policy(2))
+    same.facts, same.useful, same.judged = facts(0.5, range(10), ITEMS), 10, 64
+    better = Contestant(policy=policy(3, attempts=4))
+    better.facts, better.useful, better.judged = facts(2.0, range(24), ITEMS), 24, 64
+    assert choose([plain, same, better], plain, 32, 0.0) is better
+    assert choose([plain, same, better], plain, 64, 0.2) is same
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_the_upper_bound_lies_above_the_share(successes, trials):
+    successes = min(successes, trials)
+    assert successes / trials <= upper_bound(successes, trials) <= 1
+
+
+def test_attempts_and_giving_up_are_only_tried_where_a_server_can_check():
+    assert {p.attempts for p in grid("m", Choices(), servable=False)} == {1}
+    assert not any(p.abandon for p in grid("m", QUICK, servable=False))
+    assert max(p.attempts for p in grid("m", QUICK, servable=True)) > 1
+    assert baseline("m").concurrency == 1
+    assert reference("m", QUICK).attempts == 1
+
+
+@given(
+    precision=st.sampled_from(["f16", "int8"]),
+    concurrency=st.integers(1, 512),
+    attempts=st.integers(1, 9),
+    model=st.text(min_size=1).filter(lambda text: "\ud800" not in text),
+)
+def test_a_policy_file_gives_back_what_was_saved(tmp_path_factory, precision, concurrency, attempts, model):
+    path = tmp_path_factory.mktemp("p") / "policy.toml"
+    saved = Policy(model=model, precision=precision, concurrency=concurrency, attempts=attempts, abandon=True)
+    save_policy(path, saved, {"useful_rate": 0.25, "cpu": 'odd "name"', "unknown": None})
+    found = load_policy(path)
+    assert found.policy == saved
+    assert found.evidence == {"useful_rate": 0.25, "cpu": 'odd "name"'}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", r"no \[serve\]"),
+        ("[serve]\n", "names no model"),
+        ('[serve]\nmodel = "m"\nconcurency = 3\n', "did you mean 'concurrency'"),
+        ('[serve]\nmodel = "m"\nconcurrency = "3"\n', "concurrency is '3'; allowed: int"),
+        ("[serve\n", "can't be read"),
+    ],
+)
+def test_a_bad_policy_file_is_one_sentence(tmp_path, text, says):
+    path = tmp_path / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=says):
+        load_policy(path)
+    with pytest.raises(InputError, match="no policy file"):
+        load_policy(tmp_path / "none.toml")
+
+
+def test_words_say_what_differs_from_plain_serving():
+    plain = policy(1)
+    assert plain.words == "F16, one at a time"
+    assert "up to 3 attempts" in replace(plain, attempts=3).words
