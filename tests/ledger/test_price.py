@@ -28,7 +28,7 @@ def test_a_listed_device_has_its_price_with_source_and_date():
 
 
 def test_an_unlisted_device_is_a_mistake_that_names_the_listed_ones():
-    with pytest.raises(InputError, match="did you mean 'g5.xlarge'"):
+    with pytest.raises(InputError, match=r"did you mean 'g5\.xlarge'"):
         device_rate(None, "g5.xlage")
 
 

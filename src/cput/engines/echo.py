@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from cput.errors import PromptTooLong
+from cput.errors import InputError, PromptTooLong
 from cput.protocols import Answer
 from cput.records import Call, CountedBy, Ending, Finish, Piece, Usage
 
@@ -23,13 +23,14 @@ class Echo:
 
     def answer(self, call: Call) -> Answer:
         """Echo the last message (or the prompt) up to ``max_new_tokens`` words and the first stop text."""
-        prompt = call.prompt if call.prompt is not None else "\n".join(turn.content for turn in call.messages)
-        words = words_of(call.prompt if call.prompt is not None else call.messages[-1].content)
+        said = [call.prompt] if call.prompt is not None else [turn.content for turn in call.messages]
+        words = words_of(_before_stop(said[-1], call.sampling.stop)) if said else []
+        asked = sum(len(words_of(text)) for text in said)
         sent: list[str] = []
 
         def used(*, complete: bool = False) -> Usage:
             return Usage(
-                input_uncached=len(words_of(prompt)),
+                input_uncached=asked,
                 output=len(sent),
                 engine_s=len(sent) * self._token_s,
                 complete=complete,
@@ -37,16 +38,14 @@ class Echo:
             )
 
         async def stream() -> AsyncGenerator[Piece | Ending, None]:
-            if len(words_of(prompt)) >= self._context_length:
-                raise PromptTooLong(
-                    f"the prompt has {len(words_of(prompt)):,} words; this echo engine holds {self._context_length:,}"
-                )
+            if not said:
+                raise InputError("the call has no messages and no prompt; give one message or a prompt")
+            if asked >= self._context_length:
+                raise PromptTooLong(f"the prompt has {asked:,} words; this echo engine holds {self._context_length:,}")
             finish = Finish.STOP
             for word in words:
                 if len(sent) >= call.sampling.max_new_tokens:
                     finish = Finish.LENGTH
-                    break
-                if any(stop in "".join([*sent, word]) for stop in call.sampling.stop):
                     break
                 await asyncio.sleep(self._token_s)
                 sent.append(word)
@@ -57,6 +56,12 @@ class Echo:
 
     async def aclose(self) -> None:
         """Nothing to release."""
+
+
+def _before_stop(text: str, stops: tuple[str, ...]) -> str:
+    """Return ``text`` up to the first stop text in it."""
+    found = [at for at in (text.find(stop) for stop in stops if stop) if at >= 0]
+    return text[: min(found)] if found else text
 
 
 def words_of(text: str) -> list[str]:

@@ -1,8 +1,9 @@
 """``replay``: recorded answers, by item id or by the conversation itself.
 
 A recording is JSONL, one answer a line: ``{"item": "q1", "text": "...", "input_tokens": 12, "output_tokens": 3}``; in
-place of ``item`` a line may give ``"prompt"`` (the last user message). Optional: ``ttft_s``, ``tpot_s`` (seconds, waited
-for when ``speed`` is above 0), ``engine_s``, ``finish``, ``model``.
+place of ``item`` a line may give ``"prompt"`` (the last user message). Optional: ``ttft_s``, ``tpot_s`` (seconds,
+waited for when ``speed`` is above 0), ``engine_s``, ``finish``, ``model``. A recording is given back as it is:
+sampling, stop texts and ``max_new_tokens`` of the call change nothing.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from cput.errors import EngineError, InputError
 from cput.protocols import Answer
 from cput.records import Call, CountedBy, Ending, Finish, Piece, Usage
 
+NUMBERS = ("input_tokens", "output_tokens", "ttft_s", "tpot_s", "engine_s")
+
 
 class Replay:
     """Answers from a recording.
@@ -27,6 +30,8 @@ class Replay:
     """
 
     def __init__(self, answers: dict[str, dict[str, Any]], *, speed: float = 0.0, name: str = "replay") -> None:
+        if not 0 <= speed < float("inf"):
+            raise InputError(f"speed is {speed}; allowed: 0 (at once) or more")
         self.name = name
         self._answers = answers
         self._speed = speed
@@ -46,7 +51,8 @@ class Replay:
 
         async def stream() -> AsyncGenerator[Piece | Ending, None]:
             if line is None:
-                raise EngineError(f"no answer is recorded for item '{call.item}' or its text")
+                what = f"item '{call.item}' or its text" if call.item is not None else "this text"
+                raise EngineError(f"no answer is recorded for {what}")
             words = words_of(str(line["text"]))
             for at, word in enumerate(words):
                 pause = line.get("ttft_s") if at == 0 else line.get("tpot_s")
@@ -81,7 +87,7 @@ def open_engine(file: str | Path, *, speed: float = 0.0) -> Replay:
     """
     path = Path(file)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: JSON may hold a bare U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"recording {path} can't be read: {error}") from error
     answers: dict[str, dict[str, Any]] = {}
@@ -101,4 +107,14 @@ def _line(path: Path, number: int, text: str) -> dict[str, Any]:
         raise InputError(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}") from error
     if not isinstance(line, dict) or "text" not in line or not ({"item", "prompt"} & line.keys()):
         raise InputError(f"{path}:{number}: a recorded answer is an object with 'text' and 'item' or 'prompt'")
+    if not isinstance(line["text"], str):
+        raise InputError(f"{path}:{number}: 'text' is {json.dumps(line['text'])[:40]}; it must be a text")
+    for name in NUMBERS:
+        value = line.get(name)
+        count = isinstance(value, int) or (isinstance(value, float) and name.endswith("_s"))
+        if value is not None and (isinstance(value, bool) or not count or not 0 <= value < 1e12):
+            raise InputError(f"{path}:{number}: '{name}' is {json.dumps(value)[:40]}; it must be a number, 0 or more")
+    if line.get("finish", "stop") not in set(Finish):
+        allowed = ", ".join(Finish)
+        raise InputError(f"{path}:{number}: 'finish' is {json.dumps(line['finish'])[:40]}; allowed: {allowed}")
     return line

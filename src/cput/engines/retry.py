@@ -7,9 +7,17 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 
-from cput.errors import EngineError
+from cput.errors import EngineError, InputError, UpstreamError
 from cput.protocols import Answer, Engine
 from cput.records import Call, Ending, Piece, Usage
+
+
+class Throttled(UpstreamError):  # noqa: N818  # reads as the sentence it stands for
+    """A server that is busy and says when it may be asked again."""
+
+    def __init__(self, message: str, *, status: int, body: str, retry_after_s: float) -> None:
+        super().__init__(message, status=status, body=body)
+        self.retry_after_s = retry_after_s
 
 
 class Retried:
@@ -18,14 +26,18 @@ class Retried:
     Args:
         engine: the engine to ask, usually a ``Metered`` one.
         attempts: most legs for one call, the first included.
-        backoff_s: the pause before leg n is drawn evenly from 0 to ``backoff_s * 2**(n-1)`` seconds ("full jitter",
-            AWS Architecture Blog 2015).
+        backoff_s: the pause before leg n is drawn evenly from 0 to ``backoff_s * 2**(n-2)`` seconds ("full jitter",
+            AWS Architecture Blog 2015); where the server said when to come back, it comes on top of that.
+        max_wait_s: a server that wants a longer pause than this is not asked again.
     """
 
-    def __init__(self, engine: Engine, *, attempts: int = 3, backoff_s: float = 0.5) -> None:
+    def __init__(self, engine: Engine, *, attempts: int = 3, backoff_s: float = 0.5, max_wait_s: float = 60.0) -> None:
+        if attempts < 1:
+            raise InputError(f"attempts is {attempts}; allowed: 1 or more")
         self._engine = engine
         self._attempts = attempts
         self._backoff_s = backoff_s
+        self._max_wait_s = max_wait_s
 
     @property
     def name(self) -> str:
@@ -46,13 +58,14 @@ class Retried:
                         yield piece
                     yield leg[0].ending
                 except EngineError as error:
-                    if begun or not error.retryable or attempt == self._attempts:
+                    wanted_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
+                    if begun or not error.retryable or attempt == self._attempts or wanted_s > self._max_wait_s:
                         raise
-                    await asyncio.sleep(random.uniform(0, self._backoff_s * 2 ** (attempt - 1)))
                 else:
                     return
                 finally:
                     await leg[0].aclose()
+                await asyncio.sleep(wanted_s + random.uniform(0, self._backoff_s * 2 ** (attempt - 1)))
 
         return Answer(stream(), lambda: leg[0].ending.usage if leg and leg[0].ended else Usage())
 

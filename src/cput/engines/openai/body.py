@@ -4,16 +4,30 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cput.errors import InputError
 from cput.records import Call, CountedBy, Finish, Grammar, GrammarKind, Sampling, Usage
 
-FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH, "max_tokens": Finish.LENGTH}
+FINISHES = {
+    "stop": Finish.STOP,
+    "length": Finish.LENGTH,
+    "max_tokens": Finish.LENGTH,
+    "abort": Finish.CANCELLED,
+    "error": Finish.ERROR,
+}
 
 
 def request_body(call: Call, model: str, *, ask_usage: bool, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON body for ``/chat/completions`` (messages) or ``/completions`` (a raw prompt)."""
+    """Return the JSON body for ``/chat/completions`` (messages) or ``/completions`` (a raw prompt).
+
+    An echo is asked for whole: only then is it plain which log-probabilities are the prompt's.
+
+    Raises:
+        InputError: a grammar that is not JSON where it must be.
+    """
     sampling = call.sampling
-    body: dict[str, Any] = {"model": model, "stream": True, "max_tokens": sampling.max_new_tokens}
-    if ask_usage:
+    stream = not sampling.echo
+    body: dict[str, Any] = {"model": model, "stream": stream, "max_tokens": sampling.max_new_tokens}
+    if ask_usage and stream:
         body["stream_options"] = {"include_usage": True}
     body["temperature"] = sampling.temperature
     body |= {name: value for name, value in _optional(sampling).items() if value is not None}
@@ -48,7 +62,11 @@ def _optional(sampling: Sampling) -> dict[str, Any]:
 def _grammar(grammar: Grammar) -> dict[str, Any]:
     """JSON schema as OpenAI spells it; the rest as vLLM's ``structured_outputs``, which others ignore or refuse."""
     if grammar.kind is GrammarKind.JSON_SCHEMA:
-        schema = {"name": "answer", "schema": json.loads(str(grammar.value)), "strict": True}
+        try:
+            parsed = json.loads(str(grammar.value))
+        except ValueError as error:
+            raise InputError(f"the JSON schema is not JSON: {error}") from error
+        schema = {"name": "answer", "schema": parsed, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     if grammar.kind is GrammarKind.CHOICE:
         choices = [grammar.value] if isinstance(grammar.value, str) else list(grammar.value)

@@ -1,31 +1,30 @@
 """The client: one HTTP request per call, read as server-sent events piece by piece.
 
 Usage is asked for (``stream_options``) and counted by the provider; where the server does not send it, the arrived
-pieces are counted and marked as an estimate. Hanging up closes the connection, which cancels the work upstream.
+pieces are counted and marked as an estimate. Hanging up closes the connection, which cancels the work upstream. The key
+goes into the request's header and nowhere else: where a server's answer repeats it, it is struck out.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
-from cput.engines.openai.body import finish_of, request_body, usage_of
-from cput.errors import EngineError, EngineUnavailable, InputError, PromptTooLong, UpstreamError
+from cput.engines.openai.body import request_body
+from cput.engines.openai.progress import Progress
+from cput.engines.openai.refusal import error_sentence, refusal
+from cput.engines.openai.sse import EventReader, EventTooLong
+from cput.errors import EngineUnavailable, InputError, UpstreamError
 from cput.protocols import Answer
-from cput.records import Call, CountedBy, Ending, Piece, Usage
+from cput.records import Call, Ending, Piece
 
-TOO_LONG = (
-    "context length",
-    "context_length",
-    "context size",
-    "maximum context",
-    "too many tokens",
-    "exceeds the model",
-)
-SSE_LINE_BYTES = 1 << 22
+DRAIN_S = 0.02
 
 
 class OpenAI:
@@ -36,8 +35,8 @@ class OpenAI:
         base_url: up to and including ``/v1``.
         api_key: sent as a bearer token; None reads ``OPENAI_API_KEY``.
         connect_timeout_s: limit on connecting.
-        first_token_timeout_s: limit from sending to the first byte of the answer.
-        idle_timeout_s: limit between two pieces.
+        first_token_timeout_s: limit from sending to the first event of the answer.
+        idle_timeout_s: limit between two signs of life (events or keep-alives) after it.
         extra: further fields of the request body, sent as they are.
     """
 
@@ -52,182 +51,165 @@ class OpenAI:
         idle_timeout_s: float = 60.0,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise InputError(f"base URL '{base_url}' is not allowed; it starts with http:// or https://")
         self.name = f"openai:{model}"
         self.base_url = base_url.rstrip("/")
+        self._server = _shown(self.base_url)
         self._model = model
-        self._key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
-        self._timeouts = (connect_timeout_s, first_token_timeout_s, idle_timeout_s)
+        self._key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise InputError("the API key holds characters that no key has (it is not shown); give the key alone")
+        self._connect_s, self._first_s, self._idle_s = connect_timeout_s, first_token_timeout_s, idle_timeout_s
         self._extra = dict(extra or {})
         self._ask_usage = True
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; EngineUnavailable, UpstreamError or PromptTooLong come from the stream."""
-        progress = _Progress()
+        progress = Progress(call)
         return Answer(self._stream(call, progress), progress.so_far)
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close the connections; a later call opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
-    async def _stream(self, call: Call, progress: "_Progress") -> AsyncGenerator[Piece | Ending, None]:
+    async def _stream(self, call: Call, progress: Progress) -> AsyncGenerator[Piece | Ending, None]:
+        if call.prompt is None and not call.messages:
+            raise InputError("the call has no messages and no prompt; give one message or a prompt")
+        if call.sampling.echo and call.prompt is None:
+            raise InputError("echo scores a raw prompt; the chat endpoint has no way to score messages")
+        sent = time.monotonic()
         response = await self._send(call)
         try:
-            if "text/event-stream" in response.headers.get("Content-Type", ""):
-                async for chunk in self._events(response):
-                    for piece in progress.take(chunk, call):
+            async with contextlib.aclosing(self._chunks(response, progress, sent + self._first_s)) as chunks:
+                async for chunk in chunks:
+                    for piece in self._take(progress, chunk):
                         yield piece
-            else:
-                for piece in progress.take(await self._whole(response), call):
-                    yield piece
-            yield progress.ending()
+            ending = progress.ending(self._server)
+            await _drain(response)
+            yield ending
         finally:
-            response.close()
+            response.close()  # where the body was read to its end, the connection went back to the pool already
+
+    def _take(self, progress: Progress, chunk: dict[str, Any]) -> list[Piece]:
+        try:
+            return progress.take(chunk)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UpstreamError(f"{self._server} sent a chunk of an unknown shape: {self._safe(str(chunk))}") from error
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
         path = "/completions" if call.prompt is not None else "/chat/completions"
         body = request_body(call, self._model, ask_usage=self._ask_usage, extra=self._extra)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        text = ""
         try:
-            response = await self._connection().post(self.base_url + path, json=body, headers=headers)
+            async with asyncio.timeout(self._first_s):
+                response = await self._connection().post(self.base_url + path, json=body, headers=headers)
+                if response.status >= 400:
+                    text = (await response.read()).decode("utf-8", "replace")
         except TimeoutError as error:
-            raise EngineUnavailable(f"{self.base_url} gave no answer within {self._timeouts[1]:g} s") from error
-        except aiohttp.ClientError as error:
-            raise EngineUnavailable(f"{self.base_url} can't be reached: {error}") from error
+            raise EngineUnavailable(f"{self._server} gave no answer in time ({self._limits()})") from error
+        except (aiohttp.ClientError, ConnectionError, ValueError, RuntimeError) as error:
+            raise EngineUnavailable(f"{self._server} can't be reached: {self._safe(str(error))}") from error
         if response.status < 400:
             return response
-        text = await response.text(errors="replace")
         response.close()
         if self._ask_usage and response.status in {400, 422} and "stream_options" in text:
             self._ask_usage = False  # an older server; the count will be an estimate
             return await self._send(call)
-        raise self._refusal(response.status, text)
+        raise refusal(self._server, response.status, self._safe(text, len(text)), response.headers.get("Retry-After"))
 
     def _connection(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connect, first, _ = self._timeouts
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=first)
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._session.closed or self._loop is not loop:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s)
             connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(
-                timeout=timeout, connector=connector, read_bufsize=SSE_LINE_BYTES, trust_env=True
-            )
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True)
+            self._loop = loop
         return self._session
 
-    def _refusal(self, status: int, text: str) -> EngineError:
-        message = _message(text)
-        if status in {400, 413, 422} and any(mark in message.lower() for mark in TOO_LONG):
-            return PromptTooLong(f"{self.base_url} refused the prompt as too long: {message}")
-        return UpstreamError(f"{self.base_url} answered {status}: {message}", status=status, body=text)
+    async def _chunks(
+        self, response: aiohttp.ClientResponse, progress: Progress, first_by: float
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        if "text/event-stream" not in response.headers.get("Content-Type", ""):
+            progress.done = True  # a server that does not stream answers in one body
+            yield self._chunk(await self._read(response, first_by, whole=True))
+            return
+        events, begun = EventReader(), False
+        while data := await self._read(response, None if begun else first_by):
+            for event in self._feed(events, data):
+                begun = True
+                if event.strip() == b"[DONE]":
+                    progress.done = True
+                    return
+                if event.strip():
+                    yield self._chunk(event)
 
-    async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[dict[str, Any], None]:
-        idle = self._timeouts[2]
-        while True:
-            try:
-                async with asyncio.timeout(idle):
-                    line = await response.content.readline()
-            except TimeoutError as error:
-                raise EngineUnavailable(
-                    f"{self.base_url} sent nothing for {idle:g} s in the middle of an answer"
-                ) from error
-            except (aiohttp.ClientError, ConnectionError) as error:
-                raise EngineUnavailable(f"{self.base_url} broke off in the middle of an answer: {error}") from error
-            if not line:
-                return
-            if not line.startswith(b"data:"):
-                continue
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                return
-            yield self._chunk(data)
+    async def _read(self, response: aiohttp.ClientResponse, by: float | None, *, whole: bool = False) -> bytes:
+        """Read what has arrived, or the whole body, waiting up to the moment ``by`` or else the idle limit."""
+        wait_s = self._idle_s if by is None else max(0.0, by - time.monotonic())
+        try:
+            async with asyncio.timeout(wait_s):
+                return await (response.read() if whole else response.content.readany())
+        except TimeoutError as error:
+            when = "in the middle of an answer" if by is None else "before the answer began"
+            limit = self._idle_s if by is None else self._first_s
+            raise EngineUnavailable(f"{self._server} sent nothing for {limit:g} s {when}") from error
+        except (aiohttp.ClientError, ConnectionError, RuntimeError) as error:  # RuntimeError: aclose() under way
+            raise EngineUnavailable(
+                f"{self._server} broke off in the middle of an answer: {self._safe(str(error))}"
+            ) from error
+
+    def _feed(self, events: EventReader, data: bytes) -> list[bytes]:
+        try:
+            return events.feed(data)
+        except EventTooLong as error:
+            raise UpstreamError(f"{self._server} sent something that is no answer: {error}") from error
 
     def _chunk(self, data: bytes) -> dict[str, Any]:
         try:
             chunk = json.loads(data)
-        except json.JSONDecodeError as error:
-            raise UpstreamError(f"{self.base_url} sent something that is not JSON: {data[:80]!r}") from error
+        except (ValueError, RecursionError) as error:
+            shown = self._safe(data.decode("utf-8", "replace"))
+            raise UpstreamError(f"{self._server} sent something that is not JSON: {shown!r}") from error
         if not isinstance(chunk, dict):
-            raise UpstreamError(f"{self.base_url} sent something that is not a chunk: {data[:80]!r}")
+            raise UpstreamError(f"{self._server} sent something that is not a chunk: {self._safe(str(chunk))!r}")
         if chunk.get("error"):
-            raise UpstreamError(f"{self.base_url} broke off with an error: {_message(json.dumps(chunk))}")
+            said = self._safe(error_sentence(json.dumps(chunk)), 300)
+            raise UpstreamError(f"{self._server} broke off with an error: {said}")
         return chunk
 
-    async def _whole(self, response: aiohttp.ClientResponse) -> dict[str, Any]:
-        """A server that ignores ``stream`` answers in one body."""
-        try:
-            return self._chunk(await response.read())
-        except aiohttp.ClientError as error:
-            raise EngineUnavailable(f"{self.base_url} broke off in the middle of an answer: {error}") from error
+    def _safe(self, text: str, most: int = 80) -> str:
+        """Return the beginning of a server's text without our key."""
+        return (text.replace(self._key, "***") if self._key else text)[:most]
+
+    def _limits(self) -> str:
+        return f"connect {self._connect_s:g} s, first token {self._first_s:g} s"
 
 
-class _Progress:
-    """What has arrived of one answer."""
+def _shown(base_url: str) -> str:
+    """Return the URL as it may stand in messages: without user and password.
 
-    def __init__(self) -> None:
-        self._tokens = 0
-        self._usage: Usage | None = None
-        self._reason: str | None = None
-        self._model: str | None = None
-
-    def take(self, chunk: Mapping[str, Any], call: Call) -> list[Piece]:
-        """Return the pieces of a chunk (none or one)."""
-        self._model = chunk.get("model") or self._model
-        if chunk.get("usage"):
-            self._usage = usage_of(chunk["usage"])
-        pieces = []
-        for choice in (chunk.get("choices") or [])[:1]:
-            self._reason = choice.get("finish_reason") or self._reason
-            piece = _piece(choice, call)
-            if piece.text or piece.tokens or piece.prompt_logprobs:
-                self._tokens += piece.tokens
-                pieces.append(piece)
-        return pieces
-
-    def so_far(self) -> Usage:
-        """Return the last usage seen, else an estimate from the pieces that arrived."""
-        if self._usage is not None:
-            return self._usage
-        return Usage(output=self._tokens, complete=False, counted_by=CountedBy.ESTIMATED)
-
-    def ending(self) -> Ending:
-        """Return how the answer closed; a stream that just stopped is an error, not an end."""
-        if self._reason is None and self._usage is None:
-            raise EngineUnavailable("the server closed the stream before the answer's end")
-        return Ending(finish=finish_of(self._reason), usage=self.so_far(), model=self._model)
-
-
-def _piece(choice: Mapping[str, Any], call: Call) -> Piece:
-    delta = choice.get("delta") or choice.get("message") or {}
-    text = delta.get("content") or choice.get("text") or ""
-    reasoning = delta.get("reasoning_content") or delta.get("reasoning") or ""
-    logprobs = choice.get("logprobs") or {}
-    chosen = [part["logprob"] for part in logprobs.get("content") or []]
-    flat = logprobs.get("token_logprobs") or []
-    prompt: tuple[float, ...] = ()
-    if call.sampling.echo and call.prompt is not None and flat:
-        scored = [value for value in flat if value is not None]
-        generated = min(call.sampling.max_new_tokens, len(scored))
-        prompt, chosen = tuple(scored[: len(scored) - generated]), scored[len(scored) - generated :]
-        text = text.removeprefix(call.prompt)
-    elif flat:
-        chosen = [value for value in flat if value is not None]
-    tokens = len(chosen) or (1 if text or reasoning else 0)
-    kept = tuple(chosen) if call.sampling.logprobs else ()
-    return Piece(text=text, tokens=tokens, logprobs=kept, prompt_logprobs=prompt)
-
-
-def _message(text: str) -> str:
-    """Return the sentence in an error body, or the body's beginning."""
+    Raises:
+        InputError: not an http or https URL with a host.
+    """
     try:
-        body = json.loads(text)
-    except json.JSONDecodeError:
-        return text.strip()[:300] or "(empty body)"
-    error = body.get("error", body) if isinstance(body, dict) else body
-    found = error.get("message") if isinstance(error, dict) else error
-    return str(found or text)[:300]
+        url = URL(base_url)
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise InputError(f"base URL '{base_url}' is not allowed; it starts with http:// or https:// and names a host")
+    return str(url.with_user(None)).rstrip("/")
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read the body's last bytes, so that the connection can carry the next call, where they come at once."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError, ConnectionError, RuntimeError):
+        async with asyncio.timeout(DRAIN_S):
+            while await response.content.readany():
+                pass
 
 
 def open_engine(

@@ -17,6 +17,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from cput.engines.openvino.counter import Counter
 from cput.engines.openvino.process import EngineProcess, Ticket
 from cput.engines.openvino.submit import submit
 from cput.engines.openvino.text import ChatTemplate, Detokenizer
@@ -24,7 +25,7 @@ from cput.engines.openvino.wire import Event, Ready
 from cput.errors import EngineError, EngineUnavailable, InputError, PromptTooLong
 from cput.models import Manifest, load_manifest
 from cput.protocols import Answer
-from cput.records import Call, CountedBy, Ending, Finish, Piece, Sampling, Usage
+from cput.records import Call, Ending, Finish, Piece, Sampling
 
 KV_BYTES = {None: 2.0, "f16": 2.0, "bf16": 2.0, "u8": 1.25, "u4": 0.75}
 LONG_TEXT_CHARS = 50_000
@@ -119,6 +120,11 @@ class OpenVino:
         """Seconds spent in engine steps since the engine was made, over all its processes."""
         return self._busy_before_s + (self._process.busy_s if self._process else 0.0)
 
+    @property
+    def steps(self) -> int:
+        """Engine steps of the running engine process."""
+        return self._process.steps if self._process else 0
+
     async def start(self) -> Ready:
         """Start the engine process if none runs, and return what it said when it was ready.
 
@@ -151,7 +157,7 @@ class OpenVino:
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; see ``cput.protocols.Answer``. Raises EngineError kinds from the stream."""
-        usage = _Counter()
+        usage = Counter()
         return Answer(self._stream(call, usage), usage.so_far)
 
     def count_tokens(self, text: str) -> int:
@@ -178,7 +184,7 @@ class OpenVino:
                 f"the engine process died {len(self._deaths)} times within a minute and is not started again yet"
             )
 
-    async def _stream(self, call: Call, usage: "_Counter") -> AsyncGenerator[Piece | Ending, None]:
+    async def _stream(self, call: Call, usage: Counter) -> AsyncGenerator[Piece | Ending, None]:
         ids = await self._prompt_ids(call)
         wanted = submit(call.sampling, ids, self._room(len(ids)), grammars=self._options["tokenizer"] is not None)
         usage.prompt = len(ids)
@@ -194,7 +200,7 @@ class OpenVino:
             process.cancel(ticket)
 
     async def _pieces(
-        self, sampling: Sampling, ticket: Ticket, text: Detokenizer, usage: "_Counter"
+        self, sampling: Sampling, ticket: Ticket, text: Detokenizer, usage: Counter
     ) -> AsyncGenerator[Piece | Ending, None]:
         echo_left = usage.prompt if sampling.echo else 0
         while True:
@@ -219,7 +225,7 @@ class OpenVino:
                 yield self._ending(event, usage, stopped=shown.stopped)
                 return
 
-    def _ending(self, event: Event, usage: "_Counter", *, stopped: bool) -> Ending:
+    def _ending(self, event: Event, usage: Counter, *, stopped: bool) -> Ending:
         finish = Finish.STOP if stopped else Finish(event.finish or "stop")
         return Ending(finish=finish, usage=usage.final(), model=self.manifest.name)
 
@@ -246,34 +252,6 @@ class OpenVino:
             what = "context" if limit == self.manifest.context_length else "KV cache"
             raise PromptTooLong(f"the prompt has {prompt_tokens:,} tokens; the model's {what} holds {limit:,}")
         return limit - prompt_tokens
-
-
-class _Counter:
-    """Usage of one call while it runs."""
-
-    __slots__ = ("engine_s", "output", "prompt")
-
-    def __init__(self) -> None:
-        self.prompt = 0
-        self.output = 0
-        self.engine_s = 0.0
-
-    def so_far(self) -> Usage:
-        return self._usage(complete=False)
-
-    def final(self) -> Usage:
-        return self._usage(complete=True)
-
-    def _usage(self, *, complete: bool) -> Usage:
-        # openvino-genai does not say how much of a prompt came from its prefix cache: the whole prompt counts as
-        # uncached and the cache classes stay unknown.
-        return Usage(
-            input_uncached=self.prompt,
-            output=self.output,
-            engine_s=self.engine_s,
-            complete=complete,
-            counted_by=CountedBy.ENGINE,
-        )
 
 
 def _encodable(text: str) -> bool:

@@ -75,25 +75,32 @@ class EngineProcess:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # the folder that the caller stands in may hold a json.py or a cput of its own
-                "-m",
-                "cput.engines.openvino.worker",
-                str(theirs.fileno()),
-                json.dumps(self.options),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "OPENVINO_LOG_LEVEL": "0"},
-                start_new_session=True,  # a Ctrl-C in the terminal goes to the caller, who then hangs up in order
-            )
+            try:
+                self._process = await self._spawn(theirs)
+            except BaseException:
+                ours.close()
+                raise
         reader, self._writer = await asyncio.open_unix_connection(sock=ours)
         self._loaded = asyncio.get_running_loop().create_future()
         self._tasks = [asyncio.create_task(self._read(reader)), asyncio.create_task(self._read_stderr())]
         self.ready = await self._loaded
         return self.ready
+
+    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the folder that the caller stands in may hold a json.py or a cput of its own
+            "-m",
+            "cput.engines.openvino.worker",
+            str(theirs.fileno()),
+            json.dumps(self.options),
+            pass_fds=[theirs.fileno()],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "OPENVINO_LOG_LEVEL": "0"},
+            start_new_session=True,  # a Ctrl-C in the terminal goes to the caller, who then hangs up in order
+        )
 
     def submit(self, call: Submit) -> Ticket:
         """Send a call; its id is given here."""
@@ -119,7 +126,8 @@ class EngineProcess:
             self._writer.close()
         if self._process is not None and self._process.returncode is None:
             try:
-                await asyncio.wait_for(self._process.wait(), timeout=2)
+                # One that is still loading reads nothing yet, and has nothing to finish.
+                await asyncio.wait_for(self._process.wait(), timeout=2 if self.ready else 0)
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()

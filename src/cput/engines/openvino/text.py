@@ -10,7 +10,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from cput.errors import EngineError
+from cput.errors import EngineError, InputError
 from cput.records import Message
 
 
@@ -18,14 +18,21 @@ class ChatTemplate:
     """A model's Jinja chat template, rendered in Jinja's sandbox as Hugging Face's ``apply_chat_template`` does."""
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
-        """Compile ``source``; ``special`` gives bos_token and eos_token."""
+        """Compile ``source``; ``special`` gives bos_token and eos_token.
+
+        Raises:
+            InputError: ``source`` is not Jinja.
+        """
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _raise
         environment.globals["strftime_now"] = lambda form: datetime.now(tz=UTC).strftime(form)
-        self._template = environment.from_string(source)
+        try:
+            self._template = environment.from_string(source)
+        except TemplateError as error:
+            raise InputError(f"the model's chat template is not valid Jinja: {error}") from error
         self._special = dict(special)
 
     def render(self, messages: Sequence[Message]) -> str:

@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 from importlib.metadata import version
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -47,6 +46,7 @@ class Worker:
     def __init__(self, sock: socket.socket, options: dict[str, Any]) -> None:
         self.sock = sock
         self.inbox = bytearray()
+        self.waiting: dict[int, Submit] = {}
         self.live: dict[int, Live] = {}
         self.eos_token_ids: list[int] = options["eos_token_ids"]
         self.prompt_lookup: bool = options["prompt_lookup"]
@@ -80,12 +80,26 @@ class Worker:
         return True
 
     def handle(self, message: Submit | Cancel) -> None:
-        """Put a call into the batch, or take one out."""
-        if isinstance(message, Cancel):
+        """Put a call into the queue for the batch, or take one out of either."""
+        if isinstance(message, Submit):
+            self.waiting[message.id] = message
+        elif self.waiting.pop(message.id, None) is None:
             gone = self.live.pop(message.id, None)
             if gone is not None:
                 gone.handle.cancel()
-            return
+        self.admit()
+
+    def admit(self) -> None:
+        """Fill the batch in the order of arrival.
+
+        openvino-genai 2026.4 does not keep ``max_num_seqs`` where prompts are cut into chunks (dynamic split-fuse), so
+        it is kept here.
+        """
+        while self.waiting and len(self.live) < self.max_seqs:
+            self.add(self.waiting.pop(next(iter(self.waiting))))
+
+    def add(self, message: Submit) -> None:
+        """Put a call into the batch, or refuse it with the library's reason."""
         ids = np.frombuffer(message.ids, dtype=np.int64)[np.newaxis, :]
         try:
             config = self.config(message)
@@ -141,16 +155,14 @@ class Worker:
                 events.append(event)
                 if event.finish is not None:
                     del self.live[call_id]
+        self.admit()
         return Tick(step_s=step_s, events=events)
 
     def share(self, step_s: float) -> None:
-        """Split a step's time over the calls in it by the tokens they had in the batch (prompt chunks count whole).
-
-        The batch is filled in the order of arrival; calls beyond ``max_seqs`` still wait and take no share.
-        """
+        """Split a step's time over the calls in it by the tokens they had in the batch (prompt chunks count whole)."""
         budget = self.max_batched_tokens
         weights: list[tuple[Live, int]] = []
-        for live in islice(self.live.values(), self.max_seqs):
+        for live in self.live.values():
             tokens = 1 if live.prompt_left == 0 else min(live.prompt_left, budget)
             budget = max(0, budget - tokens)
             weights.append((live, tokens))
