@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RATE ?= 0.08/h
 MODEL := smollm2-135m-instruct
-DEMO := --confirm 32 --search 24 --first-rung 24 --max-new-tokens 192
+DEMO := --confirm 44 --search 24 --first-rung 24 --max-new-tokens 192
 
 .PHONY: demo test test-slow lint types imports bench-engine bench-ledger bench-ifeval bench-optimize constraints clean
 

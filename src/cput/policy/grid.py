@@ -29,7 +29,7 @@ QUICK = Choices(
     kv_precisions=(None,),
     concurrencies=(32,),
     prefix_cache=(False,),
-    attempts=(1, 3),
+    attempts=(1, 4),
     abandon=(True,),
 )
 """A search of a minute or two: the choices that made the difference in the full one (see LOG.md)."""
