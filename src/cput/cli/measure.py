@@ -221,7 +221,7 @@ def _open(asked: dict[str, Any], policy: Policy, workload: Workload, api_key: st
     if name == "openvino":
         folder = plug.model_folder(policy.model, policy.precision)
         options = {"max_seqs": policy.concurrency, "grammar": plug.needs_grammar(workload)} | options
-        return plug.Opened(open_engine(name, model=folder, **options), f"openvino {policy.model}: {policy.words}")
+        return plug.Opened(open_engine(name, model=folder, **options), f"openvino {policy.model}: {policy.settings}")
     if name == "openai":
         if asked["base_url"] is None:
             raise InputError("engine openai needs --base-url, such as http://localhost:8000/v1")

@@ -222,7 +222,7 @@ class Search:
             kind="optimize",
             workload=self.workload.name,
             workload_digest=self.workload.digest,
-            engine=f"openvino {policy.model}: {policy.words}",
+            engine=f"openvino {policy.model}: {policy.settings}",
             config=key
             | {
                 "asked": {"workload": self.asked},

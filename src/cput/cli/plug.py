@@ -45,7 +45,7 @@ def embedded(policy: Policy, workload: Workload, *, draft: str | None = None) ->
         draft=draft,
         grammar=needs_grammar(workload),
     )
-    return Opened(engine, f"openvino {policy.model}: {policy.words}")
+    return Opened(engine, f"openvino {policy.model}: {policy.settings}")
 
 
 def remote(model: str, base_url: str, api_key: str | None) -> Opened:

@@ -45,13 +45,22 @@ class Policy:
     @property
     def words(self) -> str:
         """The policy in a few words, for reports."""
-        parts = [self.precision.upper(), "one at a time" if self.concurrency == 1 else f"{self.concurrency} at once"]
-        parts += [f"KV {self.kv_precision}"] if self.kv_precision else []
+        at_once = "one at a time" if self.concurrency == 1 else f"{self.concurrency} at once"
+        return ", ".join([self.precision.upper(), at_once, *self._extras])
+
+    @property
+    def settings(self) -> str:
+        """The policy in a few words where the arrivals are said apart."""
+        return ", ".join([self.precision.upper(), *self._extras])
+
+    @property
+    def _extras(self) -> list[str]:
+        parts = [f"KV {self.kv_precision}"] if self.kv_precision else []
         parts += ["prefix cache"] if self.prefix_cache else []
         parts += ["prompt lookup"] if self.prompt_lookup else []
         parts += ["abandons lost answers"] if self.abandon else []
         parts += [f"up to {self.attempts} attempts"] if self.attempts > 1 else []
-        return ", ".join(parts)
+        return parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
