@@ -10,7 +10,9 @@ import time
 from cput.ledger.store import Ledger
 
 ITEMS = 120
-CPUT = [sys.executable, "-c", "from cput.cli import main; main()"]
+# A suite that runs in the background has SIGINT ignored, and children inherit that: it is put back first.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+CPUT = [sys.executable, "-c", f"{LISTEN}; from cput.cli import main; main()"]
 
 
 def write_workload(path):
@@ -39,8 +41,6 @@ def start(tmp_path, *more):
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        # a suite that runs in the background has SIGINT ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
