@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cput.errors import InputError
+from cput.errors import InputError, SetupError
 from cput.ledger.facts import Fact
 from cput.policy import Policy, load_policy, save_policy
 from cput.policy.grid import QUICK, Choices, baseline, grid, reference
@@ -98,7 +98,7 @@ def test_attempts_and_giving_up_are_only_tried_where_a_server_can_check():
     model=st.text(min_size=1).filter(lambda text: "\ud800" not in text),
 )
 def test_a_policy_file_gives_back_what_was_saved(tmp_path_factory, precision, concurrency, attempts, model):
-    path = tmp_path_factory.mktemp("p") / "policy.toml"
+    path = tmp_path_factory.mktemp("p") / "new" / "policy.toml"
     saved = Policy(model=model, precision=precision, concurrency=concurrency, attempts=attempts, abandon=True)
     save_policy(path, saved, {"useful_rate": 0.25, "cpu": 'odd "name"', "unknown": None})
     found = load_policy(path)
@@ -129,3 +129,9 @@ def test_words_say_what_differs_from_plain_serving():
     plain = policy(1)
     assert plain.words == "F16, one at a time"
     assert "up to 3 attempts" in replace(plain, attempts=3).words
+
+
+def test_a_policy_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(SetupError, match="can't be written"):
+        save_policy(tmp_path / "file" / "policy.toml", policy(1), {})

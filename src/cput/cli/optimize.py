@@ -104,11 +104,8 @@ def optimize(
             seed=seed,
         )
         sets = split_items(found, confirm, search, seed)
-        try:
-            result = asyncio.run(job.run(sets, QUICK if quick else Choices(), first_rung, policy))
-        except KeyboardInterrupt:
-            console.print(f"interrupted; go on with the same command and --resume {group}", highlight=False)
-            raise
+        job.say(f"search {group}; if it is interrupted, the same command with --resume {group} goes on")
+        result = asyncio.run(job.run(sets, QUICK if quick else Choices(), first_rung, policy))
     console.print(comparison_card(result))
     path = html_file or Path("cput-reports") / f"optimize-{found.name}.html"
     write(comparison_html(result), path)

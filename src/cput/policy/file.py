@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from cput.errors import InputError, unknown
+from cput.errors import InputError, SetupError, unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +74,22 @@ class PolicyFile:
 
 
 def save_policy(path: Path, policy: Policy, evidence: Mapping[str, Any]) -> None:
-    """Write a policy file, whole or not at all; unknown values are left out."""
+    """Write a policy file, whole or not at all; unknown values are left out.
+
+    Raises:
+        SetupError: the file can't be written there.
+    """
     lines = ["# Written by `cput optimize`; serve or measure it with --policy.", "[serve]"]
     lines += [f"{f.name} = {_toml(value)}" for f in fields(policy) if (value := getattr(policy, f.name)) is not None]
     lines += ["", "[evidence]"]
     lines += [f"{key} = {_toml(value)}" for key, value in evidence.items() if value is not None]
     partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise SetupError(f"policy file {path} can't be written ({error.strerror}); give another --policy") from error
 
 
 def load_policy(path: Path) -> PolicyFile:
