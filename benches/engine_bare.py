@@ -64,7 +64,7 @@ class Runner:
         prompts: list[dict[str, Any]] = job["prompts"]
         waiting = iter(range(len(prompts)))
         done: list[Request | None] = [None] * len(prompts)
-        live = [self._add(index, job) for index, _ in zip(waiting, range(job["concurrency"]), strict=False)]
+        live = [self._add(index, job) for _, index in zip(range(job["concurrency"]), waiting, strict=False)]
         while live:
             self._pipeline.step()
             still: list[InFlight] = []
