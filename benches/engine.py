@@ -3,14 +3,17 @@
     make bench-engine                     # everything; builds llama.cpp first (about 15 minutes, once)
     python benches/engine.py --quick      # a smoke run
 
-Contestants run in interleaved rounds, each in a process (and, where it is not a dependency of cput, a venv) of its own.
+Contestants run in interleaved rounds, each in a process (and, where it is not a dependency of cput, a venv) of its own,
+and every run is preceded by an unmeasured one at the same concurrency.
 Prints a card and, as the last line, one JSON object. Ctrl-C reports what was measured until then.
 """
 
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,8 @@ MAX_BATCHED_TOKENS = 2048
 CACHE_GB = 2
 LLAMA_CONTEXT = 1024
 TRANSFORMERS_PROBE = 4
+WARM_TOKENS = 8
+INTERRUPTED = 130
 
 
 class Bench:
@@ -49,14 +54,21 @@ class Bench:
         self.console = console
         self.found = Findings()
         self.llama: Path | None = None
+        self.no_llama: ContestantError | None = None
         self.folders: dict[str, Path] = {}
         self.prompts: list[Prompt] = []
 
     def run(self) -> dict[str, Any]:
-        """Prepare, measure round by round, and return the report; an interrupt keeps what was measured."""
+        """Prepare, measure round by round, and return the report; an interrupt keeps what was measured.
+
+        Raises:
+            KeyboardInterrupt: before anything could be measured.
+        """
         BUILD.mkdir(parents=True, exist_ok=True)
+        for name in self.options.without:
+            self.found.not_measured[name] = "left out (--without, or --quick)"
+        self.prepare()
         try:
-            self.prepare()
             self.say("matrix peak")
             self.found.peaks = measure_apart(self.options.threads, quick=self.options.quick)
             for precision in self.options.precisions:
@@ -71,26 +83,29 @@ class Bench:
         store = ModelStore()
         self.folders["f16"] = store.pull(MODEL).folder
         for precision in self.options.precisions:
-            self.folders[precision] = store.variant(
-                MODEL, precision, lambda source, target, kind=precision: quantize.weights(source, target, kind)
-            )
+            self.folders[precision] = store.variant(MODEL, precision, partial(_quantize, precision))
         self.prompts = prompts(self.folders["f16"], self.options.prompts, self.options.seed)
 
     def race(self, precision: str) -> None:
-        """Run all contestants of a precision, interleaved: A B C at each concurrency, then the next round."""
+        """Run all contestants of a precision, interleaved: A B C at each concurrency, B C A in the next round."""
         with contextlib.ExitStack() as stack:
             children = [stack.enter_context(contextlib.closing(child)) for child in self.children(precision)]
             for number in range(self.options.rounds):
                 for concurrency in self.options.concurrency:
-                    for child in children:
+                    for child in turned(children, number):
                         self.say(f"{precision}, round {number + 1}, {concurrency} at once: {child.name}")
                         self.take(child, precision, concurrency, number)
                 self.batched(precision, number)
 
     def take(self, child: Child, precision: str, concurrency: int, number: int) -> None:
-        """Run one contestant once; its failure is a word on the card."""
+        """Run one contestant once, after a run that warms it up; its failure is a word on the card.
+
+        Without the first run the second one would time llama-server's start, which is new for every number of slots,
+        and every engine's first sight of a batch of that size.
+        """
         chosen = self.prompts[: self.options.requests(concurrency)]
         try:
+            child.run(job(chosen[:concurrency], concurrency, WARM_TOKENS))
             answer = child.run(job(chosen, concurrency, self.options.new_tokens))
         except ContestantError as error:
             self.found.not_measured[f"{child.name} {precision} at {concurrency}"] = str(error)
@@ -157,8 +172,13 @@ class Bench:
 
     def server(self, precision: str) -> dict[str, Any]:
         """Return llama-server's setup; builds or finds the program."""
-        if self.llama is None:
-            self.llama = llama_folder(self.options.llama_bin, BUILD, install=self.options.install, say=self.say)
+        if self.llama is None and self.no_llama is None:
+            try:
+                self.llama = llama_folder(self.options.llama_bin, BUILD, install=self.options.install, say=self.say)
+            except ContestantError as error:
+                self.no_llama = error
+        if self.llama is None:  # a build that failed takes as long to fail again for the next precision
+            raise self.no_llama or ContestantError("llama.cpp was not found")
         return {
             "server": str(self.llama / "llama-server"),
             "model": str(self.gguf(precision)),
@@ -225,15 +245,29 @@ class Bench:
         self.console.print(f"• {text}", highlight=False)
 
 
+def _quantize(precision: str, source: Path, target: Path) -> None:
+    quantize.weights(source, target, precision)
+
+
+def turned(children: list[Child], number: int) -> list[Child]:
+    """Return the contestants beginning with another one each round, so that nobody always runs after the same one."""
+    start = number % len(children) if children else 0
+    return children[start:] + children[:start]
+
+
 def main() -> None:
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it ends its contestants as well
     try:
         found = Bench(parse(sys.argv[1:]), console).run()
     except CputError as error:
         console.print(f"bench: {error}", markup=False, soft_wrap=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     show(found, console)
     print(json.dumps(found))
+    sys.exit(INTERRUPTED if found["interrupted"] else 0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types; nncf brings it
 
 from cput.errors import InputError, unknown
 

