@@ -19,7 +19,7 @@ from engine_wire import Job, Loaded, Request, serve
 
 from cput.engines.openai import OpenAI
 from cput.engines.openvino import OpenVino
-from cput.errors import EngineUnavailable
+from cput.engines.retry import Retried
 from cput.models import load_manifest
 from cput.protocols import Engine
 from cput.records import Call, Message, Sampling
@@ -42,22 +42,10 @@ async def closed_loop(engine: Engine, job: Job) -> list[Request]:
 
 
 async def ask(engine: Engine, content: str, new_tokens: int) -> Request:
-    """Send one request and time it, a second sending included.
-
-    llama-server closes a kept connection now and then just as the next request is written to it; a request that reached
-    nobody is sent again once.
-    """
+    """Send one request, read it as it streams, and time it."""
     sampling = Sampling(max_new_tokens=new_tokens, ignore_eos=True)
     call = Call(messages=(Message(role="user", content=content),), sampling=sampling)
     began = time.perf_counter()
-    try:
-        return await _read(engine, call, began)
-    except EngineUnavailable:
-        return await _read(engine, call, began)
-
-
-async def _read(engine: Engine, call: Call, began: float) -> Request:
-    """Read an answer as it streams; times count from ``began``."""
     texts: list[str] = []
     first_s = last_s = 0.0
     answer = engine.answer(call)
@@ -115,7 +103,10 @@ def load_llama(setup: dict[str, Any]) -> Loaded:
 
     async def run(job: Job) -> list[Request]:
         base_url = await asyncio.to_thread(server.with_slots, job["concurrency"])
-        engine = OpenAI("smollm2", base_url, api_key="", extra={"cache_prompt": False})
+        # llama-server closes a kept connection now and then just as the next request is written to it
+        engine = Retried(
+            OpenAI("smollm2", base_url, api_key="", extra={"cache_prompt": False}), attempts=2, backoff_s=0
+        )
         try:
             return await closed_loop(engine, job)
         finally:

@@ -355,6 +355,7 @@ async def test_hanging_up_closes_the_connection_upstream_at_once(server, engine)
     began = time.perf_counter()
     await answer.aclose()
     await until(lambda: server.hung_up_at)
+    assert server.hung_up_at[0] >= began
     print(f"the server saw the hang-up after {1000 * (server.hung_up_at[0] - began):.1f} ms")
 
 

@@ -154,7 +154,7 @@ async def test_goodput_counts_calls_within_every_limit(tmp_path, ledger):
     found = workload(tmp_path, slo="[slo]\ne2e_s = 0.000001\n")
     result = await measured(found, Echo(token_s=0.001), ledger, new_run(found))
     assert result.goodput_share == 0.0
-    assert [level.label for level in result.waterfall] == ["generated", "within SLO", "useful"]
+    assert [level.label for level in result.waterfall] == ["generated", "within SLO", "useful", "useful within SLO"]
     assert result.waterfall[1].usd_per_m is None
 
 
@@ -164,3 +164,19 @@ async def test_more_items_go_on_with_the_same_run(tmp_path, ledger):
     first = await measured(found, Echo(), ledger, run, items=found.items[:4])
     whole = await measured(found, Echo(), ledger, run)
     assert (first.calls, whole.calls, whole.attempts) == (4, 10, 10)
+
+
+async def test_an_item_that_nobody_judges_is_done_once_it_was_answered_and_not_when_it_was_hung_up(tmp_path, ledger):
+    (tmp_path / "w.jsonl").write_text('{"id": "a", "prompt": "x y"}\n{"id": "b", "prompt": "x y"}\n', encoding="utf-8")
+    found = load(str(tmp_path / "w.jsonl"))
+    run = new_run(found)
+    leaf = Metered(Echo(token_s=0.01), ledger, run=run.id)
+    ledger.start_run(run)
+    first, second = (leaf.answer(found.call(item, id=call_id(run.id, item.id))) for item in found.items)
+    await first.text()
+    async for _ in second:
+        break
+    await second.aclose()
+    assert [item.id for item in left_to_do(found, ledger, run.id, found.items)] == ["b"]
+    result = await measured(found, Echo(), ledger, run)
+    assert (result.calls, result.attempts, result.coverage) == (2, 3, 0.0)

@@ -1,18 +1,18 @@
 """Reading a run out of the ledger: everything a report shows comes from here, so a resumed run reads like any other."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
 from cput.ledger.allocate import allocate
-from cput.ledger.cput import cost_per_useful_answer, coverage, cput, useful_rate
+from cput.ledger.cput import cost_per_useful_answer, coverage, cput, useful_rate, waterfall
 from cput.ledger.facts import Fact, answer_given, fact_of
 from cput.ledger.runs import CallRecord, Run, Window
 from cput.ledger.store import Ledger
 from cput.measure.result import CallRow, Level, Measurement, Percentiles, SliceRow
-from cput.records import Attempt, Verdict
+from cput.records import Attempt
 from cput.units import from_nano_usd
 from cput.workloads import Slo, Workload
 
@@ -182,24 +182,17 @@ def _total(counts: Iterable[int | None]) -> int | None:
 
 
 def _waterfall(facts: Sequence[Fact], reading: Reading) -> tuple[Level, ...]:
-    def level(label: str, kept: Sequence[Fact], tokens: Callable[[Fact], int | None]) -> Level:
-        count = _total(tokens(fact) for fact in kept)
-        per_m = 1e6 / count if count else None
-        return Level(
-            label=label,
-            calls=len(kept),
-            output_tokens=count or 0,
-            usd_per_m=None if per_m is None or reading.cost_usd is None else reading.cost_usd * per_m,
-            device_s_per_m=None if per_m is None else reading.window_s * per_m,
+    """Return the metric's waterfall in both units: money where it is known, and device seconds."""
+    return tuple(
+        Level(
+            label=level.label,
+            calls=level.calls,
+            output_tokens=level.output_tokens or 0,
+            usd_per_m=None if reading.cost_usd is None else level.cost_per_m,
+            device_s_per_m=reading.window_s * 1e6 / level.output_tokens if level.output_tokens else None,
         )
-
-    levels = [level("generated", facts, lambda fact: fact.output_tokens)]
-    in_time = [fact for fact in facts if fact.slo_met is not False]
-    useful = [fact for fact in facts if fact.verdict is Verdict.USEFUL]
-    if any(fact.slo_met is not None for fact in facts):
-        levels.append(level("within SLO", in_time, lambda fact: fact.output_tokens))
-    levels.append(level("useful", useful, lambda fact: fact.useful_tokens))
-    return tuple(levels)
+        for level in waterfall(facts)
+    )
 
 
 def _slices(facts: Sequence[Fact]) -> tuple[SliceRow, ...]:

@@ -25,7 +25,7 @@ class Level:
     """One step of the waterfall: what a million tokens cost once useless ones are taken out."""
 
     label: str
-    """generated, within SLO, useful."""
+    """generated, within SLO, useful, useful within SLO; those of the SLO only where one is stated."""
     calls: int
     """Calls left at this level."""
     output_tokens: int
@@ -139,7 +139,7 @@ class Measurement:
     floor: float | None
     """The workload's quality floor on the useful rate."""
     waterfall: tuple[Level, ...]
-    """generated -> within SLO -> useful."""
+    """generated -> within SLO -> useful -> useful within SLO."""
     slices: tuple[SliceRow, ...]
     """By the workload's tags."""
     rows: tuple[CallRow, ...]

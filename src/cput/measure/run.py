@@ -49,18 +49,15 @@ def call_id(run: str, item: str) -> str:
 
 
 def left_to_do(workload: Workload, ledger: Ledger, run: str, items: Sequence[Item]) -> list[Item]:
-    """Return the items of a run that have no result yet, or one that says that the call failed."""
-    settled = set()
-    for record in ledger.calls(run=run):
-        failed = any("error" in outcome.detail for outcome in record.outcomes[-1:])
-        judged_by_nobody = record.call.item is not None and not record.outcomes
-        if not failed and (record.outcomes or (judged_by_nobody and _unjudged(workload, record.call.item))):
-            settled.add(record.call.item)
+    """Return the items of a run that have no result yet, or one that says that the call failed.
+
+    A result is an outcome; for an item that nobody judges, an answer that was not hung up on.
+    """
+    last = {record.call.item: record.outcomes[-1] for record in ledger.calls(run=run) if record.outcomes}
+    settled = {item for item, outcome in last.items() if "error" not in outcome.detail}
+    unjudged = {item.id for item in workload.items if item.check is None} - last.keys()
+    settled |= unjudged & ledger.recorded_items(run)
     return [item for item in items if item.id not in settled]
-
-
-def _unjudged(workload: Workload, item_id: str | None) -> bool:
-    return any(item.id == item_id and item.check is None for item in workload.items)
 
 
 async def run_items(
