@@ -90,7 +90,7 @@ async def test_useful_rate_coverage_tokens_and_cost_are_those_of_the_calls(tmp_p
     assert result.output_tokens == 40
     assert result.useful_rate.value == 0.5
     assert result.coverage == 1.0
-    assert result.cost_usd == pytest.approx(result.duration_s * 36 / 3600)
+    assert result.cost_usd == pytest.approx(result.duration_s * 36 / 3600, abs=1e-9)  # money is whole nano-dollars
     assert result.cput.value == pytest.approx(result.cost_usd / 20)
     assert result.cost_per_useful_answer.value == pytest.approx(result.cost_usd / 5)
     generated, useful = result.waterfall
@@ -113,7 +113,7 @@ async def test_without_a_rate_the_metric_is_in_device_seconds_and_money_is_unkno
     result = await measured(found, Echo(token_s=0.001), ledger, new_run(found), rate=device_rate(None, None))
     assert result.cost_usd is None
     assert result.cput_unit == "device-seconds"
-    assert result.cput.value == pytest.approx(result.duration_s / 20)
+    assert result.cput.value == pytest.approx(result.duration_s / 20, abs=1e-9)
     assert result.waterfall[0].usd_per_m is None
 
 
