@@ -96,6 +96,29 @@ class Bench:
                         self.say(f"{precision}, round {number + 1}, {concurrency} at once: {child.name}")
                         self.take(child, precision, concurrency, number)
                 self.batched(precision, number)
+            self.boundary(precision, {child.name: child for child in children})
+
+    def boundary(self, precision: str, children: dict[str, Child]) -> None:
+        """Run our engine and the bare library on the same few prompts in turns, now one first and now the other.
+
+        The difference is a few percent and the machine drifts by more within a minute, so that whole runs can't show
+        it.
+        """
+        if not {OURS, BARE} <= children.keys():
+            return
+        pair = [children[OURS], children[BARE]]
+        for concurrency in self.options.concurrency:
+            self.say(f"{precision}, {concurrency} at once: what the process boundary costs")
+            for number in range(self.options.pairs(concurrency)):
+                first = number * concurrency % len(self.prompts)
+                chosen = self.prompts[first : first + concurrency]
+                for child in turned(pair, number):
+                    try:
+                        answer = child.run(job(chosen, concurrency, self.options.new_tokens))
+                    except ContestantError as error:
+                        self.found.not_measured[f"boundary {precision} at {concurrency}"] = str(error)
+                        return
+                    self.found.pairs.append(self.sample(answer, child.name, precision, concurrency, number))
 
     def take(self, child: Child, precision: str, concurrency: int, number: int) -> None:
         """Run one contestant once, after a run that warms it up; its failure is a word on the card.

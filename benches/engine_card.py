@@ -95,13 +95,13 @@ def _figures(report: Report, precision: str) -> Table:
 
 def _boundary(report: Report) -> Table:
     table = Table(title="what our process boundary costs of openvino-genai's own tokens/s")
-    for head in ("weights", "at once", "cost", "lowest", "highest", "target"):
+    for head in ("weights", "at once", "pairs", "cost", "lower quartile", "upper quartile", "target"):
         table.add_column(head, justify="right")
     for row in report["boundary"]:
         cost = row["cost_share"]
         verdict = f"at most {percent(row['target'], 0)}: {'met' if row['met'] else 'missed'}"
         shares = [percent(cost[name]) for name in ("median", "low", "high")]
-        table.add_row(row["precision"], str(row["concurrency"]), *shares, verdict)
+        table.add_row(row["precision"], str(row["concurrency"]), str(cost["rounds"]), *shares, verdict)
     return table
 
 

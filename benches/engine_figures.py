@@ -100,10 +100,18 @@ def ratio(samples: Sequence[Sample], key: Key, name: str, base: str = OURS) -> S
     return spread(own[number] / others[number] for number in own if number in others)
 
 
-def boundary_cost(samples: Sequence[Sample], precision: str, concurrency: int) -> Spread | None:
-    """Return the share of the bare library's tokens/s that our process boundary costs: 1 - ours / bare, per round."""
-    ours = ratio(samples, (OURS, precision, concurrency), "tokens_per_s", base=BARE)
-    return None if ours is None else Spread(1 - ours.median, 1 - ours.high, 1 - ours.low, ours.rounds)
+def boundary_cost(pairs: Sequence[Sample], precision: str, concurrency: int) -> Spread | None:
+    """Return the share of the bare library's tokens/s that our process boundary costs: 1 - ours / bare, pair by pair.
+
+    Median and quartiles: the cost is a few percent, and one pair among many meets a neighbour's burst.
+    """
+    ours = _by_round(pairs, (OURS, precision, concurrency), "tokens_per_s")
+    bare = _by_round(pairs, (BARE, precision, concurrency), "tokens_per_s")
+    costs = [1 - ours[number] / bare[number] for number in ours if number in bare]
+    if len(costs) < 2:
+        return spread(costs)
+    low, median, high = statistics.quantiles(costs, n=4, method="inclusive")
+    return Spread(median, low, high, len(costs))
 
 
 def agreement(samples: Iterable[Sample], key: Key) -> float | None:

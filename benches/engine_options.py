@@ -54,6 +54,10 @@ class Options:
         """Requests of one run: two waves, and at least 8 so that a median over them means something."""
         return QUICK_PROMPTS if self.quick else max(QUICK_PROMPTS, 2 * concurrency)
 
+    def pairs(self, concurrency: int) -> int:
+        """Pairs of runs that the boundary's cost is read from: many where a run is short, an even number."""
+        return 2 if self.quick else max(4, 24 // concurrency)
+
     @property
     def prompts(self) -> int:
         """Distinct prompts that the largest run needs."""

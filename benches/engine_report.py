@@ -30,6 +30,8 @@ class Findings:
 
     samples: list[Sample] = field(default_factory=list)
     """Every contestant's runs."""
+    pairs: list[Sample] = field(default_factory=list)
+    """Our engine and the bare library on the same few prompts, in turns; ``round`` numbers the pair."""
     batched: list[tuple[str, int, BatchedRow]] = field(default_factory=list)
     """Precision, round and row of llama-batched-bench."""
     peaks: list[Peak] = field(default_factory=list)
@@ -82,7 +84,7 @@ def report(
         "requests_measured": sum(sample.requests for sample in found.samples),
         "same_prompt_tokens": same_prompts(found.samples),
         "figures": [_figures(found, key, options, model) for key in keys],
-        "boundary": _boundary(found.samples, options),
+        "boundary": _boundary(found.pairs, options),
         "llama_batched_bench": _batched(found, options),
         "matrix_peak": [asdict(peak) for peak in found.peaks],
         "not_measured": found.not_measured,
@@ -121,11 +123,11 @@ def _flops_per_token(samples: Sequence[Sample], options: Options, model: Model) 
     )
 
 
-def _boundary(samples: Sequence[Sample], options: Options) -> list[dict[str, Any]]:
+def _boundary(pairs: Sequence[Sample], options: Options) -> list[dict[str, Any]]:
     rows = []
     for precision in options.precisions:
         for concurrency in options.concurrency:
-            cost = boundary_cost(samples, precision, concurrency)
+            cost = boundary_cost(pairs, precision, concurrency)
             if cost is not None:
                 rows.append(
                     {

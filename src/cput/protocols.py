@@ -24,13 +24,19 @@ class Answer:
     ``Ending`` with finish ``cancelled`` and the usage so far.
     """
 
-    def __init__(self, stream: AsyncGenerator[Piece | Ending, None], usage_so_far: Callable[[], Usage] = Usage) -> None:
+    def __init__(
+        self,
+        stream: AsyncGenerator[Piece | Ending, None],
+        usage_so_far: Callable[[], Usage] = Usage,
+        attempt: Callable[[], int | None] = lambda: None,
+    ) -> None:
         """Wrap a generator that yields pieces and, last, one Ending.
 
-        ``usage_so_far`` is asked when the caller hangs up before the Ending.
+        ``usage_so_far`` and ``attempt`` (its number) are asked when the caller hangs up before the Ending.
         """
         self._stream = stream
         self._usage_so_far = usage_so_far
+        self._attempt = attempt
         self._ending: Ending | None = None
 
     def __aiter__(self) -> AsyncIterator[Piece]:
@@ -64,7 +70,7 @@ class Answer:
         """Hang up. Safe to call twice and after the end."""
         await self._stream.aclose()
         if self._ending is None:
-            self._ending = Ending(finish=Finish.CANCELLED, usage=self._usage_so_far())
+            self._ending = Ending(finish=Finish.CANCELLED, usage=self._usage_so_far(), attempt=self._attempt())
 
     async def __aenter__(self) -> Self:
         return self

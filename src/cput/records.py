@@ -79,6 +79,9 @@ class Usage:
     """Generated tokens, reasoning included, end-of-text token included where the engine counts it."""
     reasoning: int | None = None
     """Generated tokens that the user never sees; part of ``output``."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Finer amounts, each a part of a class above or billed beside them, by genai-prices' names (input_audio_tokens,
+    cache_write_1h_tokens, web_searches). A class that nobody reported is not there; an explicit 0 is."""
     engine_s: float | None = None
     """Seconds of device time: this attempt's share of every engine step it took part in."""
     complete: bool = False
@@ -174,6 +177,10 @@ class Call:
     """Who asks; part of every cache key."""
     external_key: str | None = None
     """A key of the caller's (order number) by which outcomes may arrive."""
+    policy: str | None = None
+    """Name of the policy that served it."""
+    episode: str | None = None
+    """An id that several calls share whose outcome is one (a conversation, an order)."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Slices this call belongs to."""
 
@@ -202,6 +209,12 @@ class Ending:
     """What it used."""
     model: str | None = None
     """The model that answered, as the engine names it."""
+    attempt: int | None = None
+    """The number of the attempt that gave this answer, where the call was metered."""
+    provider: str | None = None
+    """Who bills it, as genai-prices names providers (openai, azure, zhipuai); None for one's own device, or unknown."""
+    service_tier: str | None = None
+    """The tier it was served and is billed at, where the provider says so (flex, priority, batch)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +231,12 @@ class Attempt:
     """Name of the engine."""
     model: str | None = None
     """Model as the engine names it."""
+    provider: str | None = None
+    """Who bills it (see ``Ending``)."""
+    service_tier: str | None = None
+    """The tier it is billed at (see ``Ending``)."""
+    propensity: float | None = None
+    """Probability in (0, 1] with which the policy chose this engine for this call; None where nothing was drawn."""
     usage: Usage
     """What it used; also for legs that failed."""
     started_s: float
@@ -264,6 +283,9 @@ class Outcome:
     """The call it is about, or None where ``external_key`` says it."""
     external_key: str | None = None
     """The caller's key, where no call id is known."""
+    attempt: int | None = None
+    """The number of the attempt whose answer the caller got, where the observer knows it; with racing legs only they
+    do."""
     name: str
     """What was observed (a check's name, thumbs, refund)."""
     value: float

@@ -39,6 +39,8 @@ def test_ratios_are_taken_within_a_round_so_that_a_slow_round_cancels_out():
 def test_the_boundary_costs_what_the_bare_library_is_faster():
     samples = [taken(OURS, 0, 1.0), taken(BARE, 0, 0.9)]
     assert boundary_cost(samples, "f16", 2).median == pytest.approx(0.1)
+    more = [taken(OURS, n, 1.0) for n in (1, 2, 3, 4)] + [taken(BARE, n, 1.0 - n / 100) for n in (1, 2, 3, 4)]
+    assert boundary_cost(more, "f16", 2) == pytest.approx((0.025, 0.0175, 0.0325, 4))
     assert boundary_cost(samples[:1], "f16", 2) is None
 
 

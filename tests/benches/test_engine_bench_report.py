@@ -61,6 +61,7 @@ def found():
             *(taken(OURS, 0, 100.0), taken(BARE, 0, 102.0), taken(LLAMA, 0, 80.0)),
             *(taken(OURS, 1, 50.0), taken(BARE, 1, 51.0), taken(LLAMA, 1, 40.0)),
         ],
+        pairs=[taken(OURS, 0, 100.0), taken(BARE, 0, 102.0), taken(OURS, 1, 50.0), taken(BARE, 1, 51.0)],
         batched=[("f16", 0, BatchedRow(1, 90.0, 500.0)), ("f16", 1, BatchedRow(1, 45.0, 250.0))],
         peaks=[
             peak("fp32", "numpy", 1e6),

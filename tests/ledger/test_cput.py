@@ -114,13 +114,13 @@ def test_a_workload_without_an_slo_has_no_slo_levels():
     assert (useful.output_tokens, useful.cost_per_m) == (0, None)
 
 
-def record(*legs: tuple[Role, Finish, int | None], value: float | None = 1.0) -> CallRecord:
+def record(*legs: tuple[Role, Finish, int | None], value: float | None = 1.0, judged: int | None = None) -> CallRecord:
     call = Call(prompt="p", item="i", tags={"a": "b"})
     attempts = tuple(
         Attempt(call_id=call.id, seq=seq, role=role, engine="e", usage=Usage(output=out), started_s=1.0, finish=finish)
         for seq, (role, finish, out) in enumerate(legs)
     )
-    outcome = Outcome(call_id=call.id, name="c", value=value or 0.0, source=Source.CHECK)
+    outcome = Outcome(call_id=call.id, attempt=judged, name="c", value=value or 0.0, source=Source.CHECK)
     return CallRecord(
         call=call,
         run=None,
@@ -136,6 +136,14 @@ def test_a_fact_counts_all_attempts_and_only_the_answer_given_as_useful():
     found = fact_of(record(*legs), cost=2.0, slo_met=True)
     assert (found.output_tokens, found.useful_tokens, found.verdict, found.cost) == (28, 20, Verdict.USEFUL, 2.0)
     assert (found.item, found.tags, found.slo_met) == ("i", {"a": "b"}, True)
+
+
+def test_of_racing_legs_the_one_that_was_judged_gave_the_useful_tokens():
+    legs = ((Role.SERVE, Finish.STOP, 5), (Role.SERVE, Finish.CANCELLED, 20), (Role.SERVE, Finish.CANCELLED, 9))
+    assert fact_of(record(*legs, judged=1), cost=1.0).useful_tokens == 20
+    assert fact_of(record(*legs, judged=0), cost=1.0).useful_tokens == 5
+    assert fact_of(record(*legs), cost=1.0).useful_tokens == 9
+    assert fact_of(record(*legs, judged=7), cost=1.0).useful_tokens == 9, "no such leg: as if nobody had said"
 
 
 def test_a_fact_keeps_unknown_pending_and_useless_apart():

@@ -147,7 +147,9 @@ async def test_two_leaves_under_one_call_are_numbered_as_one_calls_attempts(ledg
     with pytest.raises(EngineUnavailable):
         await small.answer(call).text()
     await large.answer(call).text()
-    await large.answer(call).text()
+    last = large.answer(call)
+    await last.text()
+    assert last.ending.attempt == 2
     (record,) = ledger.calls()
     assert [(leg.seq, leg.role, leg.finish) for leg in record.attempts] == [
         (0, Role.SERVE, Finish.ERROR),

@@ -91,6 +91,13 @@ def test_attempts_and_giving_up_are_only_tried_where_a_server_can_check():
     assert reference("m", QUICK).attempts == 1
 
 
+def test_every_way_to_serve_is_tried_once_and_retries_together_only_where_there_are_two():
+    policies = grid("m", Choices(), servable=True)
+    assert len(set(policies)) == len(policies)
+    together = {p.attempts for p in policies if p.retry_together}
+    assert together == {legs for legs in Choices().attempts if legs > 2}
+
+
 @given(
     precision=st.sampled_from(["f16", "int8"]),
     concurrency=st.integers(1, 512),
@@ -129,6 +136,7 @@ def test_words_say_what_differs_from_plain_serving():
     plain = policy(1)
     assert plain.words == "F16, one at a time"
     assert "up to 3 attempts" in replace(plain, attempts=3).words
+    assert "together" in replace(plain, attempts=3, retry_together=True).words
 
 
 def test_a_policy_that_cannot_be_written_says_so(tmp_path):

@@ -1,12 +1,16 @@
 """Giving up lost answers and asking again."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cput.engines.echo import Echo
+from cput.errors import EngineError
 from cput.policy import Abandoned, Persistent, repeats_itself
-from cput.records import Call, Finish, Message, Sampling
+from cput.protocols import Answer
+from cput.records import Call, Ending, Finish, Message, Piece, Sampling, Usage
 
 LONG = " ".join(f"w{i}" for i in range(200))
 
@@ -57,6 +61,81 @@ async def test_the_first_useful_answer_is_given_and_nobody_is_asked_again():
     engine = Counting()
     await read(Persistent(engine, lambda *_: True, attempts=3).answer(ask("a b")))
     assert len(engine.calls) == 1
+
+
+class Speaking(Echo):
+    """Says what its script holds for the seed of the call, as slowly as that says; None is an engine's error."""
+
+    def __init__(self, script):
+        super().__init__()
+        self.script = script
+        self.begun, self.hung_up = [], []
+        self.all_begun = asyncio.Event()
+
+    def answer(self, call):
+        seed = call.sampling.seed or 0
+
+        async def stream():
+            self.begun.append(seed)
+            if len(self.begun) == len(self.script):
+                self.all_begun.set()
+            words = self.script[seed]
+            if words is None:
+                raise EngineError("broken")
+            try:
+                for word in words:
+                    await asyncio.sleep(0.005)
+                    yield Piece(text=word, tokens=1)
+            except (GeneratorExit, asyncio.CancelledError):
+                self.hung_up.append(seed)
+                raise
+            yield Ending(finish=Finish.STOP, usage=Usage(output=len(words)), attempt=seed)
+
+        return Answer(stream())
+
+
+def good(_, text):
+    return "good" in text
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(
+    ("script", "given"),
+    [
+        (["bad", ["bad", "bad"], ["x", "good"], ["bad"]], 2),
+        ([["good"], ["x"], ["x"], ["x"]], 0),
+        ([["the", "first"], ["x"], ["x"], ["x"]], 0),
+        ([["bad"], None, ["x"], ["good"]], 3),
+        ([["bad"], None, None, None], 0),
+    ],
+)
+async def test_the_answer_that_passes_is_given_or_else_the_first(script, given, together):
+    engine = Speaking(script)
+    text, ending = await read(Persistent(engine, good, attempts=4, together=together).answer(ask("a")))
+    assert (text, ending.attempt, ending.usage.output) == ("".join(script[given]), given, len(script[given]))
+
+
+async def test_retries_together_race_and_the_losers_are_hung_up():
+    engine = Speaking([["bad"], ["x"] * 400, ["x", "good"], ["x"] * 400])
+    text, _ = await read(Persistent(engine, good, attempts=4, together=True).answer(ask("a")))
+    assert text == "xgood"
+    assert engine.begun == [0, 1, 2, 3]
+    assert sorted(engine.hung_up) == [1, 3]
+
+
+async def test_a_caller_that_leaves_the_race_hangs_up_on_every_leg():
+    engine = Speaking([["bad"], *[["x"] * 400] * 3])
+    reading = asyncio.create_task(Persistent(engine, good, attempts=4, together=True).answer(ask("a")).text())
+    await engine.all_begun.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert sorted(engine.hung_up) == [1, 2, 3]
+
+
+async def test_an_error_of_the_first_leg_is_the_callers():
+    with pytest.raises(EngineError):
+        await read(Persistent(Speaking([None, ["good"]]), good, attempts=2).answer(ask("a")))
 
 
 async def test_hanging_up_on_either_wrapper_leaves_nothing_open():

@@ -86,7 +86,13 @@ def metered(opened: Opened, ledger: Ledger, run: str, workload: Workload, policy
         engine = Abandoned(engine, lost)
     if policy is not None and policy.attempts > 1:
         require_servable(workload)
-        engine = Persistent(engine, passes, attempts=policy.attempts, temperature=policy.retry_temperature)
+        engine = Persistent(
+            engine,
+            passes,
+            attempts=policy.attempts,
+            together=policy.retry_together,
+            temperature=policy.retry_temperature,
+        )
     return engine
 
 

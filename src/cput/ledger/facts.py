@@ -51,10 +51,14 @@ def fact_of(record: CallRecord, *, cost: float | None, threshold: float = 1.0, s
 def answer_given(record: CallRecord) -> Attempt | None:
     """Return the leg whose answer the caller got.
 
-    That is the last serving or hedging leg that ended by itself; where none did, the last one that was cut off after
-    it had begun, since what the caller saw of it may still have been judged.
+    An outcome may name it; the last one that does is believed. Otherwise it is the last serving or hedging leg that
+    ended by itself; where none did, the last one that was cut off after it had begun, since what the caller saw of it
+    may still have been judged.
     """
+    named = [outcome.attempt for outcome in record.outcomes if outcome.attempt is not None]
     legs = [leg for leg in record.attempts if leg.role in {Role.SERVE, Role.HEDGE}]
+    if named and (told := [leg for leg in legs if leg.seq == named[-1]]):
+        return told[0]
     ended = [leg for leg in legs if leg.finish in {Finish.STOP, Finish.LENGTH}]
     cut = [leg for leg in legs if leg.finish is Finish.CANCELLED and leg.usage.output]
     return next(reversed(legs), None) if legs and legs[-1] in cut else next(reversed(ended or cut), None)

@@ -64,7 +64,7 @@ class Metered:
     def answer(self, call: Call) -> Answer:
         """Start answering; the attempt is sent when the answer is first iterated."""
         leg = _Leg(call=call, clock=self._clock)
-        return Answer(self._stream(leg), lambda: leg.usage)
+        return Answer(self._stream(leg), lambda: leg.usage, lambda: leg.seq)
 
     async def aclose(self) -> None:
         """Close the wrapped engine; the ledger stays open."""
@@ -86,7 +86,7 @@ class Metered:
             await self._broken_off(leg, inner, Finish.ERROR, str(error) or type(error).__name__)
             raise
         await self._record(leg)
-        yield inner.ending
+        yield replace(inner.ending, attempt=leg.seq)
 
     async def _broken_off(self, leg: "_Leg", inner: Answer | None, finish: Finish, error: str | None) -> None:
         """Close what the engine still does and write the attempt down, whatever that closing does."""
@@ -96,8 +96,8 @@ class Metered:
                     await inner.aclose()
         finally:
             ended = inner.ending if inner is not None and inner.ended else None
-            usage, model = (ended.usage, ended.model) if ended else (Usage(), None)
-            leg.end(Ending(finish=finish, usage=usage, model=model), error)
+            told = ended if ended is not None else Ending(finish=finish, usage=Usage())
+            leg.end(replace(told, finish=finish), error)
             await self._record(leg)
 
     async def _record(self, leg: "_Leg") -> None:
@@ -112,7 +112,7 @@ class _Leg:
 
     call: Call
     clock: Callable[[], float]
-    seq: int = 0
+    seq: int | None = None
     started_s: float = 0.0
     sent: float = 0.0
     last: float | None = None
@@ -158,12 +158,15 @@ class _Leg:
 
     def attempt(self, role: Role, engine: str) -> Attempt:
         assert self.ending is not None
+        assert self.seq is not None
         return Attempt(
             call_id=self.call.id,
             seq=self.seq,
             role=role,
             engine=engine,
             model=self.ending.model,
+            provider=self.ending.provider,
+            service_tier=self.ending.service_tier,
             usage=self.usage,
             started_s=self.started_s,
             ttft_s=self.ttft_s,

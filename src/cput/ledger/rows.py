@@ -38,6 +38,8 @@ def call_row(call: Call, run: str | None, recorded_s: float) -> RowTuple:
         call.prompt,
         _sampling_json(call.sampling),
         recorded_s,
+        call.policy,
+        call.episode,
     )
 
 
@@ -65,6 +67,10 @@ def attempt_row(attempt: Attempt) -> RowTuple:
         attempt.error,
         attempt.text,
         _doubles(attempt.gaps_s) if attempt.gaps_s else None,
+        _json(usage.parts),
+        attempt.provider,
+        attempt.service_tier,
+        attempt.propensity,
     )
 
 
@@ -104,6 +110,7 @@ def outcome_row(outcome: Outcome) -> RowTuple:
         outcome.source.value,
         outcome.observed_s,
         _json(outcome.detail),
+        outcome.attempt,
     )
 
 
@@ -146,6 +153,8 @@ def to_call(row: Row[Any]) -> Call:
         tenant=row.tenant,
         external_key=row.external_key,
         tags=to_object(row.tags),
+        policy=row.policy,
+        episode=row.episode,
     )
 
 
@@ -163,6 +172,7 @@ def to_attempt(row: Row[Any]) -> Attempt:
             input_cache_write=row.input_cache_write,
             output=row.output,
             reasoning=row.reasoning,
+            parts=to_object(row.usage_parts),
             engine_s=row.engine_s,
             complete=bool(row.usage_complete),
             counted_by=CountedBy(row.counted_by),
@@ -174,6 +184,9 @@ def to_attempt(row: Row[Any]) -> Attempt:
         error=row.error,
         text=row.text,
         gaps_s=_from_doubles(row.gaps_s) if row.gaps_s else (),
+        provider=row.provider,
+        service_tier=row.service_tier,
+        propensity=row.propensity,
     )
 
 
@@ -200,6 +213,7 @@ def to_outcome(row: Row[Any]) -> Outcome:
         source=Source(row.source),
         observed_s=row.observed_s,
         detail=to_object(row.detail),
+        attempt=row.attempt,
     )
 
 

@@ -30,6 +30,8 @@ calls = Table(
     Column("prompt", Text),
     Column("sampling", Text),  # JSON object
     Column("recorded_s", Double, nullable=False),
+    Column("policy", Text),
+    Column("episode", Text),
 )
 
 attempts = Table(
@@ -55,6 +57,10 @@ attempts = Table(
     Column("error", Text),
     Column("text", Text),
     Column("gaps_s", LargeBinary),  # little-endian IEEE doubles
+    Column("usage_parts", Text),  # JSON object
+    Column("provider", Text),
+    Column("service_tier", Text),
+    Column("propensity", Double),
 )
 
 charges = Table(
@@ -82,6 +88,7 @@ outcomes = Table(
     Column("source", Text, nullable=False),
     Column("observed_s", Double, nullable=False),
     Column("detail", Text),  # JSON object
+    Column("attempt", Integer),
 )
 
 runs = Table(

@@ -30,10 +30,11 @@ async def answer_and_judge(workload: Workload, item: Item, call: Call, engine: E
     if isinstance(check, ScoredCheck):
         judgement = check.judge_scores(item, await _scores(check.texts(item), call, engine))
     else:
-        text = await engine.answer(call).text()
+        answer = engine.answer(call)
+        text = await answer.text()
         if check is None:
             return None
-        judgement = check.judge(item, text)
+        return outcome_of(call, check.name, check.judge(item, text), answer.ending.attempt)
     return outcome_of(call, check.name, judgement)
 
 
@@ -43,10 +44,16 @@ def useful(workload: Workload, item: Item, text: str) -> bool:
     return isinstance(check, Check) and check.judge(item, text).passed
 
 
-def outcome_of(call: Call, name: str, judgement: Judgement) -> Outcome:
-    """Return a judgement as the outcome that the ledger keeps: 1 is useful, 0 is not."""
-    detail = dict(judgement.detail) | {"value": judgement.value}
-    return Outcome(call_id=call.id, name=name, value=float(judgement.passed), source=Source.CHECK, detail=detail)
+def outcome_of(call: Call, name: str, judgement: Judgement, attempt: int | None = None) -> Outcome:
+    """Return a judgement of an attempt's answer as the outcome that the ledger keeps: 1 is useful, 0 is not."""
+    return Outcome(
+        call_id=call.id,
+        attempt=attempt,
+        name=name,
+        value=float(judgement.passed),
+        source=Source.CHECK,
+        detail=dict(judgement.detail) | {"value": judgement.value},
+    )
 
 
 def failure_of(call: Call, name: str | None, error: EngineError) -> Outcome:

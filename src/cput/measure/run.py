@@ -7,7 +7,7 @@ verdict is not asked again, what was under way is.
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cput.errors import CputError, EngineError, EngineUnavailable
 from cput.ledger.store import Ledger
@@ -111,9 +111,7 @@ async def run_items(
 
 def call_without_text(call: Call) -> Call:
     """Return the call as the ledger needs it to hang an outcome on."""
-    return Call(
-        id=call.id, workload=call.workload, item=call.item, tenant=call.tenant, tags=call.tags, sampling=call.sampling
-    )
+    return replace(call, messages=(), prompt=None)
 
 
 def _count(progress: Progress, call: Call, outcome: Outcome | None) -> None:

@@ -6,6 +6,7 @@ be certain: a rule that no continuation can mend.
 """
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 from cput.protocols import Answer, Engine
 from cput.records import Call, Ending, Finish, Piece, Usage
@@ -55,7 +56,7 @@ class Abandoned:
                     yield inner.ending
                     return
                 await inner.aclose()
-                yield Ending(finish=Finish.CANCELLED, usage=inner.ending.usage, model=inner.ending.model)
+                yield replace(inner.ending, finish=Finish.CANCELLED)
             finally:
                 await inner.aclose()
 

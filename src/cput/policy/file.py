@@ -37,6 +37,8 @@ class Policy:
     """Speculate from n-grams of the prompt."""
     attempts: int = 1
     """Most legs of a call whose answer fails the check."""
+    retry_together: bool = False
+    """Send the second and later legs at the same time and take the first that passes."""
     retry_temperature: float = 0.7
     """Temperature of the second and later legs."""
     abandon: bool = False
@@ -59,7 +61,8 @@ class Policy:
         parts += ["prefix cache"] if self.prefix_cache else []
         parts += ["prompt lookup"] if self.prompt_lookup else []
         parts += ["abandons lost answers"] if self.abandon else []
-        parts += [f"up to {self.attempts} attempts"] if self.attempts > 1 else []
+        how = ", retries together" if self.retry_together else ""
+        parts += [f"up to {self.attempts} attempts{how}"] if self.attempts > 1 else []
         return parts
 
 

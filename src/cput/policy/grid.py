@@ -20,6 +20,8 @@ class Choices:
     """Reuse of shared prompt prefixes."""
     attempts: tuple[int, ...] = (1, 2, 4)
     """Most legs of a call; above 1 only where the check can judge at serving time."""
+    retry_together: tuple[bool, ...] = (False, True)
+    """Second and later legs one after the other, or at the same time."""
     abandon: tuple[bool, ...] = (False, True)
     """Giving up lost answers; likewise."""
 
@@ -27,9 +29,10 @@ class Choices:
 QUICK = Choices(
     precisions=("f16", "int8"),
     kv_precisions=(None,),
-    concurrencies=(32,),
-    prefix_cache=(False,),
+    concurrencies=(64,),
+    prefix_cache=(True,),
     attempts=(1, 4),
+    retry_together=(True,),
     abandon=(True,),
 )
 """A search of a minute or two: the choices that made the difference in the full one (see LOG.md)."""
@@ -37,10 +40,10 @@ QUICK = Choices(
 
 def grid(model: str, choices: Choices, *, servable: bool) -> tuple[Policy, ...]:
     """Return all combinations for ``model``, each once; the one nearest to plain F16 batching comes first."""
-    attempts = choices.attempts if servable else (1,)
+    ways = retries(choices) if servable else ((1, False),)
     abandon = choices.abandon if servable else (False,)
     combinations = product(
-        choices.precisions, choices.kv_precisions, choices.concurrencies, choices.prefix_cache, attempts, abandon
+        choices.precisions, choices.kv_precisions, choices.concurrencies, choices.prefix_cache, ways, abandon
     )
     return tuple(
         Policy(
@@ -50,10 +53,17 @@ def grid(model: str, choices: Choices, *, servable: bool) -> tuple[Policy, ...]:
             concurrency=concurrency,
             prefix_cache=prefix,
             attempts=legs,
+            retry_together=together,
             abandon=give_up,
         )
-        for precision, kv, concurrency, prefix, legs, give_up in combinations
+        for precision, kv, concurrency, prefix, (legs, together), give_up in combinations
     )
+
+
+def retries(choices: Choices) -> tuple[tuple[int, bool], ...]:
+    """Return the ways to ask again: how many legs, and whether together; two legs can't differ in that, nor can one."""
+    together = {legs: choices.retry_together if legs > 2 else (False,) for legs in choices.attempts}
+    return tuple((legs, how) for legs in choices.attempts for how in together[legs])
 
 
 def reference(model: str, choices: Choices) -> Policy:

@@ -80,3 +80,17 @@ def frame(message: ToWorker | ToCaller) -> bytes:
     """Return the bytes of one frame."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
+
+
+def frames(inbox: bytearray) -> list[bytes]:
+    """Take the whole frames out of ``inbox`` and return their bodies; what has not arrived yet stays."""
+    bodies, at = [], 0
+    while at + LENGTH.size <= len(inbox):
+        (size,) = LENGTH.unpack_from(inbox, at)
+        end = at + LENGTH.size + size
+        if end > len(inbox):
+            break
+        bodies.append(bytes(inbox[at + LENGTH.size : end]))
+        at = end
+    del inbox[:at]
+    return bodies

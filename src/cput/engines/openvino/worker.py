@@ -22,7 +22,7 @@ import openvino_genai as genai
 
 from cput.engines.openvino.load import load
 from cput.engines.openvino.trial import GrammarTrial
-from cput.engines.openvino.wire import LENGTH, Cancel, Event, Ready, Refused, Submit, Tick, frame, to_worker
+from cput.engines.openvino.wire import Cancel, Event, Ready, Refused, Submit, Tick, frame, frames, to_worker
 
 CPP_PLACE = re.compile(r"^.*\.(?:cc|cpp|hpp|h):\d+:\s*")
 FINISHES = {"LENGTH": "length", "STOP": "stop", "TOOL_CALL": "stop"}
@@ -70,12 +70,7 @@ class Worker:
                 return False
             self.inbox += chunk
             wait = False
-        while len(self.inbox) >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(self.inbox)
-            if len(self.inbox) < LENGTH.size + size:
-                break
-            body = bytes(self.inbox[LENGTH.size : LENGTH.size + size])
-            del self.inbox[: LENGTH.size + size]
+        for body in frames(self.inbox):
             self.handle(to_worker.decode(body))
         return True
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, inspect
 
 from cput.errors import SetupError
-from cput.ledger.migrations import m001_first_tables
+from cput.ledger.migrations import m001_first_tables, m002_attempt_judged, m003_who_bills
 
 
 class Migration(NamedTuple):
@@ -17,7 +17,11 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
 
 
-MIGRATIONS = (Migration(1, "first_tables", m001_first_tables.STATEMENTS),)
+MIGRATIONS = (
+    Migration(1, "first_tables", m001_first_tables.STATEMENTS),
+    Migration(2, "attempt_judged", m002_attempt_judged.STATEMENTS),
+    Migration(3, "who_bills", m003_who_bills.STATEMENTS),
+)
 
 _JOURNAL = """
 CREATE TABLE IF NOT EXISTS cput_migrations (
