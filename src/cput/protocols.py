@@ -11,8 +11,9 @@ Streamed and whole replies, and a caller that hangs up halfway, are one path:
     await answer.aclose()                        # hang up: the engine stops working on it
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from cput.records import Call, Ending, Finish, Piece, Usage
 
@@ -21,7 +22,8 @@ class Answer:
     """An answer under way. Iterate it, or await ``text()``; then ``ending`` says how it closed.
 
     Leaving the iteration early and calling ``aclose()`` cancels the work upstream; ``ending`` is then an
-    ``Ending`` with finish ``cancelled`` and the usage so far.
+    ``Ending`` with finish ``cancelled`` and the usage so far. Any task may hang up, also while another one reads: its
+    iteration then ends.
     """
 
     def __init__(
@@ -38,13 +40,25 @@ class Answer:
         self._usage_so_far = usage_so_far
         self._attempt = attempt
         self._ending: Ending | None = None
+        self._reading = _Reading()
+        self._closing = asyncio.Lock()
 
     def __aiter__(self) -> AsyncIterator[Piece]:
         """Yield the pieces in order."""
         return self._pieces()
 
     async def _pieces(self) -> AsyncGenerator[Piece, None]:
-        async for part in self._stream:
+        while True:
+            part = None
+            if self._closing.locked():
+                await self.aclose()  # another task is at it: wait for the ending
+            with self._reading:
+                part = await anext(self._stream, None)
+            if self._reading.hung_up:
+                await self.aclose()
+                return
+            if part is None:
+                return
             if isinstance(part, Ending):
                 self._ending = part
             else:
@@ -67,16 +81,67 @@ class Answer:
         return "".join([piece.text async for piece in self])
 
     async def aclose(self) -> None:
-        """Hang up. Safe to call twice and after the end."""
-        await self._stream.aclose()
-        if self._ending is None:
-            self._ending = Ending(finish=Finish.CANCELLED, usage=self._usage_so_far(), attempt=self._attempt())
+        """Hang up. Safe to call twice, after the end, and while another task reads or hangs up."""
+        await self._reading.end()
+        async with self._closing:
+            await self._stream.aclose()
+            if self._ending is None:
+                self._ending = Ending(finish=Finish.CANCELLED, usage=self._usage_so_far(), attempt=self._attempt())
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+class _Reading:
+    """The wait for an answer's next part, which may be ended from another task than the one that waits.
+
+    A generator that runs can't be closed, so that the task is cancelled, and the cancellation taken back when it has
+    come through. It is counted, as in ``asyncio.timeout``: one that came from elsewhere meanwhile stands.
+    """
+
+    __slots__ = ("_before", "_ours", "_over", "_task", "hung_up")
+
+    def __init__(self) -> None:
+        self.hung_up = False
+        """Whether a wait was ended so; nobody reads on after that."""
+        self._task: asyncio.Task[Any] | None = None
+        """Who waits now."""
+        self._before = 0
+        """Cancellations that this task had behind it when the wait began."""
+        self._ours = False
+        """Whether one came from here since."""
+        self._over: asyncio.Event | None = None
+        """Set when the task has left the wait."""
+
+    def __enter__(self) -> None:
+        if self._task is not None:
+            raise RuntimeError("another task is reading this answer: one at a time may")
+        self._task = asyncio.current_task()
+        assert self._task is not None, "an answer is read in a task of asyncio"
+        self._before = self._task.cancelling()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        """Take our cancellation back and swallow it, unless there is another one."""
+        task, over, ours = self._task, self._over, self._ours
+        self._task, self._over, self._ours = None, None, False
+        if over is not None:
+            over.set()
+        if not ours or task is None:
+            return False
+        return task.uncancel() <= self._before and kind is not None and issubclass(kind, asyncio.CancelledError)
+
+    async def end(self) -> None:
+        """End the wait, where there is one, and return when its task has left it."""
+        while self._task is not None:
+            if self._task is asyncio.current_task():
+                raise RuntimeError("an answer can't hang up on itself while it is being made")
+            if self._task.cancelling() == self._before:  # else it is on its way out already
+                self.hung_up = self._ours = self._task.cancel()
+            self._over = self._over or asyncio.Event()
+            await self._over.wait()
 
 
 @runtime_checkable

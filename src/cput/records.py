@@ -74,7 +74,7 @@ class Usage:
     input_cache_read: int | None = None
     """Prompt tokens served from a prefix cache."""
     input_cache_write: int | None = None
-    """Prompt tokens that a provider charges for writing to its cache; 0 where it does not say."""
+    """Prompt tokens that a provider charges for writing to its cache; None where it does not say."""
     output: int | None = None
     """Generated tokens, reasoning included, end-of-text token included where the engine counts it."""
     reasoning: int | None = None
@@ -275,14 +275,16 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Evidence about a call. May come early, late, twice (same id), revised or by external key."""
+    """Evidence about a call. May come early, late, twice (same id), revised, by external key or for an episode."""
 
     id: str = field(default_factory=new_id)
     """Idempotency key: the same id twice is one outcome."""
     call_id: str | None = None
-    """The call it is about, or None where ``external_key`` says it."""
+    """The call it is about, or None where ``external_key`` or ``episode`` says it."""
     external_key: str | None = None
     """The caller's key, where no call id is known."""
+    episode: str | None = None
+    """The episode whose every call it speaks for, where one word judges several (a conversation, an order)."""
     attempt: int | None = None
     """The number of the attempt whose answer the caller got, where the observer knows it; with racing legs only they
     do."""

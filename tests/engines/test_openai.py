@@ -5,10 +5,11 @@ import json
 import time
 
 import pytest
+from aiohttp import web
 from wire_server import CONTEXT_WORDS, silent, status, stream, until
 
 from cput.engines import open_engine
-from cput.engines.openai.body import request_body, usage_of
+from cput.engines.openai.body import request_body
 from cput.errors import EngineError, EngineUnavailable, InputError, PromptTooLong, UpstreamError
 from cput.records import Call, CountedBy, Finish, Grammar, GrammarKind, Message, Sampling
 from cput.testing import LAWS, check_engine
@@ -90,11 +91,29 @@ async def test_usage_is_asked_for_and_is_the_providers(server, engine):
     assert (usage.output, usage.reasoning, usage.complete, usage.counted_by) == (3, 1, True, CountedBy.PROVIDER)
 
 
-def test_cached_tokens_are_counted_once_even_where_a_server_says_more_than_it_can():
-    usage = usage_of({"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 5}})
-    assert (usage.input_uncached, usage.input) == (0, 5)
-    assert usage_of({"prompt_tokens": 5}).complete is False
-    assert usage_of({"prompt_tokens": 5, "prompt_tokens_details": None}).input_cache_read is None
+async def test_the_tier_is_said_and_an_own_server_bills_nothing(server, engine):
+    chunks = (delta("yes", finish_reason="stop") | {"service_tier": "flex"}, b"[DONE]")
+    server.next = [stream(data(*chunks))]
+    _, ending = await ended(engine)
+    assert (ending.service_tier, ending.provider) == ("flex", None)
+    assert open_engine("openai", model="m", base_url="https://api.deepseek.com/v1").provider == "deepseek"
+
+
+async def test_usage_in_the_last_choice_is_found(server, engine):
+    """Moonshot's streams."""
+    counted = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "cached_tokens": 4}
+    server.next = [stream(data(delta("yes", finish_reason="stop", usage=counted), b"[DONE]"))]
+    usage = (await ended(engine))[1].usage
+    assert (usage.input_uncached, usage.input_cache_read, usage.output, usage.complete) == (5, 4, 1, True)
+
+
+@pytest.mark.parametrize("odd", [{"prompt_tokens": -1}, {"tokens_in": 3}, {"prompt_tokens": None}])
+async def test_usage_that_cannot_be_read_loses_the_count_and_not_the_answer(server, engine, odd):
+    server.next = [stream(data(delta("yes", finish_reason="stop"), {"choices": [], "usage": odd}, b"[DONE]"))]
+    text, ending = await ended(engine)
+    usage = ending.usage
+    assert text == "yes"
+    assert (usage.input, usage.output, usage.complete, usage.counted_by) == (None, 1, False, CountedBy.ESTIMATED)
 
 
 async def test_without_usage_the_pieces_are_counted_and_called_an_estimate(server, engine):
@@ -378,3 +397,29 @@ def test_one_engine_may_be_used_in_two_event_loops_after_another(server):
         return text
 
     assert asyncio.run(ask()) == asyncio.run(ask()) == "one two three"
+
+
+async def drops(server, request, asked):
+    request.transport.abort()
+    return web.Response()
+
+
+async def test_a_kept_connection_that_the_server_drops_is_replaced_and_the_call_goes_on(server, engine):
+    await ended(engine)
+    server.next = [drops]
+    _, ending = await ended(engine)
+    assert ending.finish is Finish.STOP
+    assert len(server.bodies) == 3
+    assert server.peers[0] == server.peers[1] != server.peers[2]
+
+
+async def test_a_new_connection_that_the_server_drops_is_an_error(server, engine):
+    server.next = [drops]
+    with pytest.raises(EngineUnavailable, match="can't be reached"):
+        await ended(engine)
+    assert len(server.bodies) == 1
+    await ended(engine)
+    server.next = [drops, drops]
+    with pytest.raises(EngineUnavailable, match="can't be reached"):
+        await ended(engine)
+    assert len(server.bodies) == 4, "once more, and no more"

@@ -159,6 +159,18 @@ class Restarts(EchoEngine):
         return Endless(EchoEngine().answer(call)._stream)
 
 
+class OneTask(EchoEngine):
+    """An answer that only the task that reads it may hang up on."""
+
+    def answer(self, call):
+        class Bare(Answer):
+            async def aclose(self):
+                await self._stream.aclose()
+                self._ending = self._ending or Ending(finish=Finish.CANCELLED, usage=Usage())
+
+        return Bare(super().answer(call)._stream)
+
+
 class Crashes(EchoEngine):
     def answer(self, call):
         call.messages[-1]
@@ -182,6 +194,7 @@ MUTANTS = {
     "late_joiner": Queue,
     "hang_up": Stubborn,
     "hang_up_early": Boasts,
+    "hang_up_elsewhere": OneTask,
     "again": Restarts,
     "too_long": lambda: EchoEngine(token_s=0.0005),
     "no_messages": Crashes,

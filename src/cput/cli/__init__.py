@@ -15,6 +15,12 @@ app.command("cput.cli.optimize:optimize")
 app.command("cput.cli.models:models")
 app.command("cput.cli.workload:workload")
 app.command("cput.cli.runs:runs")
+app.command("cput.cli.cost:cost")
+app.command("cput.cli.outcome:outcome")
+app.command("cput.cli.price:price")
+app.command("cput.cli.reprice:reprice")
+app.command("cput.cli.export:export")
+app.command("cput.cli.export:import_", name="import")
 
 INTERRUPTED = 130
 

@@ -5,7 +5,9 @@ import contextlib
 import json
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +19,12 @@ from cput.cli.standard import measure_standard
 from cput.cli.watch import watching
 from cput.engines import engine_names, open_engine
 from cput.errors import InputError, unknown
+from cput.ledger.energy import Terms, energy_terms
 from cput.ledger.price import device_rate
 from cput.ledger.runs import Run
 from cput.ledger.store import Ledger
 from cput.measure.arrivals import Arrivals, ClosedLoop, Poisson, load_trace
+from cput.measure.energy import machine_meter, with_energy
 from cput.measure.environment import environment
 from cput.measure.read import measurement
 from cput.measure.result import Measurement
@@ -50,9 +54,13 @@ def measure(
     seed: int = 0,
     rate: str | None = None,
     device: str | None = None,
+    prices: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
+    kwh_price: str | None = None,
+    grid: str | None = None,
+    watts: float | None = None,
     resume: str | None = None,
     standard: bool = False,
-    ledger: Path | None = None,
+    ledger: str | None = None,
     html_file: Annotated[Path | None, Parameter(name="--html")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -92,12 +100,20 @@ def measure(
         What the device costs, such as 0.08/h.
     device: str
         A device in the price files, where no rate is given.
+    prices: tuple[Path, ...]
+        Price files of your own for hosted models; they win over the shipped prices.
+    kwh_price: str
+        What a kilowatt-hour costs, such as 0.25 or 0.6CNY: the run's energy is then priced.
+    grid: str
+        Region whose electricity price and carbon are used, or grams per kilowatt-hour.
+    watts: float
+        Power of the device under load, where neither a counter nor the device's nominal power is known.
     resume: str
         Go on with an earlier run: its id, the beginning of it, or latest.
     standard: bool
         Measure the standard 1k-token conversation instead of a workload.
-    ledger: Path
-        The ledger file; by default in the user's data folder.
+    ledger: str
+        A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
     html_file: Path
         Where to write the HTML report; by default cput-reports/NAME-RUN.html.
     as_json: bool
@@ -120,6 +136,10 @@ def measure(
         "seed": seed,
         "rate": rate,
         "device": device,
+        "prices": [str(file) for file in prices],
+        "kwh_price": kwh_price,
+        "grid": grid,
+        "watts": watts,
     }
     with contextlib.closing(Ledger.open(ledger)) as book:
         if standard:
@@ -146,10 +166,13 @@ async def _measure(
     items = drawn(workload, asked["limit"], asked["seed"])
     arrivals = _arrivals(asked)
     rate = device_rate(asked["rate"], asked["device"])
+    energy = energy_of(asked)
+    meter = machine_meter(watts=asked.get("watts")) if asked["engine"] == "openvino" else None
     policy = _policy(asked, arrivals)
     opened = _open(asked, policy, workload, api_key)
     run = _run(asked, book, workload, words=opened.words, load_words=arrivals.words, policy=policy, resume=resume)
-    engine = plug.metered(opened, book, run.id, workload, policy)
+    price_files = [Path(file) for file in asked.get("prices", ())]
+    engine = plug.metered(opened, book, run.id, workload, policy, prices=price_files)
     try:
         with console.status(f"loading {opened.words}"):
             await plug.start(opened.engine)
@@ -163,14 +186,22 @@ async def _measure(
                 arrivals=arrivals,
                 rate=rate,
                 watch=watch,
+                meter=meter,
+                energy=energy,
             )
     except asyncio.CancelledError:
-        done = measurement(book, run, workload, rate_source=rate.source)
+        done = with_energy(measurement(book, run, workload, rate_source=rate.source), book, energy)
         console.print(card(done))
         console.print(f"interrupted; go on with: cput measure --resume {run.id}", highlight=False, soft_wrap=True)
         raise
     finally:
         await engine.aclose()
+
+
+def energy_of(asked: Mapping[str, Any], *, on: date | None = None) -> Terms | None:
+    """Return what a kilowatt-hour costs and emits, as the run was asked for; None where nobody asked."""
+    given = asked.get("kwh_price"), asked.get("grid")
+    return energy_terms(*given, on=on) if any(given) else None
 
 
 def adapted(workload: Workload, max_new_tokens: int | None) -> Workload:

@@ -50,7 +50,7 @@ def optimize(
     device: str | None = None,
     policy: Path = Path("policy.toml"),
     resume: str | None = None,
-    ledger: Path | None = None,
+    ledger: str | None = None,
     html_file: Annotated[Path | None, Parameter(name="--html")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -82,8 +82,8 @@ def optimize(
         Where to write the winner's policy file.
     resume: str
         Go on with an interrupted search: the id it printed.
-    ledger: Path
-        The ledger file; by default in the user's data folder.
+    ledger: str
+        A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
     html_file: Path
         Where to write the HTML report; by default cput-reports/optimize-NAME.html.
     as_json: bool

@@ -1,6 +1,6 @@
 """Plugging the parts together: from what a user names to an engine that meters, gives up and asks again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
 from cput.errors import InputError, unknown
 from cput.ledger.meter import Metered
+from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
 from cput.measure.judge import useful
 from cput.models import ModelStore
@@ -67,11 +68,27 @@ def needs_grammar(workload: Workload) -> bool:
     return workload.sampling.grammar is not None
 
 
-def metered(opened: Opened, ledger: Ledger, run: str, workload: Workload, policy: Policy | None) -> Engine:
-    """Return the wrappers around a leaf: every leg is metered, lost answers are given up, failed ones asked again."""
-    engine: Engine = Metered(opened.engine, ledger, run=run, keep_text=True)
+def metered(
+    opened: Opened,
+    ledger: Ledger,
+    run: str,
+    workload: Workload,
+    policy: Policy | None,
+    *,
+    prices: Sequence[Path] = (),
+) -> Engine:
+    """Return the wrappers around a leaf: every leg is metered, lost answers are given up, failed ones asked again.
+
+    A remote engine's legs are charged by their tokens where a price is known; ``prices`` are the user's price files.
+    """
+    engine: Engine
     if isinstance(opened.engine, OpenAI):
+        book = PriceBook.load(prices)
+        leaf = opened.engine
+        engine = Metered(leaf, ledger, run=run, keep_text=True, prices=book, provider=leaf.provider, model=leaf.model)
         engine = Retried(engine, attempts=REMOTE_ATTEMPTS)
+    else:
+        engine = Metered(opened.engine, ledger, run=run, keep_text=True)
     items = {item.id: item for item in workload.items}
 
     def passes(call: Call, text: str) -> bool:

@@ -10,7 +10,9 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from cput.cli.measure import energy_of
 from cput.ledger.store import Ledger
+from cput.measure.energy import with_energy
 from cput.measure.read import measurement
 from cput.report import card, html, write
 from cput.workloads import load
@@ -19,13 +21,13 @@ runs = App(name="runs", help="List earlier runs and show one again, from the led
 
 
 @runs.command(name="list")
-def list_(*, ledger: Path | None = None) -> None:
+def list_(*, ledger: str | None = None) -> None:
     """List the runs in the ledger, newest last.
 
     Parameters
     ----------
-    ledger: Path
-        The ledger file; by default in the user's data folder.
+    ledger: str
+        A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
     """
     table = Table("run", "kind", "workload", "engine", "started (UTC)", "state")
     with contextlib.closing(Ledger.open(ledger)) as book:
@@ -40,7 +42,7 @@ def list_(*, ledger: Path | None = None) -> None:
 def show(
     run: str = "latest",
     *,
-    ledger: Path | None = None,
+    ledger: str | None = None,
     html_file: Annotated[Path | None, Parameter(name="--html")] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -50,8 +52,8 @@ def show(
     ----------
     run: str
         Its id, the beginning of it, or latest.
-    ledger: Path
-        The ledger file; by default in the user's data folder.
+    ledger: str
+        A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
     html_file: Path
         Also write the HTML report there.
     as_json: bool
@@ -63,6 +65,8 @@ def show(
         windows = book.windows(found.id)
         source = f"price version {windows[-1].price_version}" if windows else "unknown"
         result = measurement(book, found, load(asked.get("workload", found.workload)), rate_source=source)
+        began = datetime.fromtimestamp(found.started_s, tz=UTC).date()
+        result = with_energy(result, book, energy_of(asked, on=began))
     if as_json:
         print(json.dumps(result.as_json()))
     else:

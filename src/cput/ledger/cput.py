@@ -6,7 +6,6 @@ Pure functions of facts. Costs are US dollars or device seconds, as the facts sa
 money counts and its tokens do not yet, so a CPUT is always shown with its coverage.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from cput.ledger.allocate import Allocation, allocate
 from cput.ledger.compare import Comparison, compare
 from cput.ledger.facts import Fact, fact_of
-from cput.ledger.interval import UNKNOWN_INTERVAL, Interval, ratio_interval, share_interval
+from cput.ledger.interval import UNKNOWN_INTERVAL, Interval, low_without_useful, ratio_interval, share_interval
 from cput.ledger.verdict import verdict
 from cput.records import Verdict
 
@@ -35,8 +34,6 @@ __all__ = [
     "verdict",
     "waterfall",
 ]
-
-_TAIL = 0.025
 
 
 class Level(NamedTuple):
@@ -114,11 +111,7 @@ def _cost_per(
 def _low_without_useful(facts: Sequence[Fact], total: float, unit: Callable[[Fact], float | None]) -> float | None:
     judged = sum(fact.verdict is not Verdict.PENDING for fact in facts)
     units = [unit(fact) for fact in facts]
-    amount = sum(value or 0.0 for value in units)
-    if not judged or None in units or not amount:
-        return None
-    most_useful = 1.0 - math.pow(_TAIL, 1 / judged)
-    return total / (most_useful * amount)
+    return low_without_useful(total, None if None in units else sum(value or 0.0 for value in units), judged)
 
 
 def _level(label: str, facts: Sequence[Fact], tokens: Callable[[Fact], float | None], cost: float | None) -> Level:

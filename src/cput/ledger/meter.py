@@ -1,7 +1,7 @@
 """Metered: an engine wrapper that writes every attempt down before the caller sees the end of its answer.
 
-    engine = Metered(open_engine("..."), ledger, run=run.id)
-    text = await engine.answer(call).text()      # when this returns, the attempt is on disk
+    engine = Metered(open_engine("..."), ledger, run=run.id, prices=PriceBook.load())
+    text = await engine.answer(call).text()      # when this returns, the attempt and its charge are on disk
 
 Wrappers that retry, hedge or cascade stand above one or more ``Metered`` leaves and pass the same call on: the ledger
 numbers its attempts 0, 1, 2, ... whichever leaf makes them.
@@ -14,8 +14,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from cput.errors import InputError, PromptTooLong
 from cput.protocols import Answer, Engine
-from cput.records import Attempt, Call, CountedBy, Ending, Finish, Piece, Role, Usage
+from cput.records import Attempt, Call, Charge, CountedBy, Ending, Finish, Piece, Role, Usage
+
+TURNED_AWAY = frozenset({401, 402, 403, 404, 405, 413, 415, 422, 429, 503, 529})
+"""HTTP statuses by which a server says that it did not begin: nothing was read and nothing is billed. Not among them
+are 400 and 408: Azure bills prompts that its filter stopped, and those that ran into its time limit."""
 
 
 class Sink(Protocol):
@@ -25,8 +30,18 @@ class Sink(Protocol):
         """Number the next attempt of a call."""
         ...
 
-    async def record(self, call: Call, attempts: Sequence[Attempt], *, run: str | None = None) -> None:
-        """Return when the attempts are durable."""
+    async def record(
+        self, call: Call, attempts: Sequence[Attempt], charges: Sequence[Charge] = (), *, run: str | None = None
+    ) -> None:
+        """Return when the attempts and their charges are durable."""
+        ...
+
+
+class Pricer(Protocol):
+    """Who says what an attempt costs; a ``PriceBook`` is one."""
+
+    def charge(self, attempt: Attempt) -> Charge | None:
+        """Return the attempt's charge, or None where its device's window is charged and not its usage."""
         ...
 
 
@@ -36,6 +51,11 @@ class Metered:
     Recorded alike: an answer that ended, one whose caller hung up (finish ``cancelled``), one whose engine raised
     (finish ``error``; the error goes on to the caller). An answer that nobody iterates is never sent and is no attempt.
     Where the record cannot be written, the ledger's error is raised in place of the answer's end.
+
+    With ``prices``, each attempt is charged in the same record: also one that failed or was hung up on, for what it
+    used. What it used is what the engine says. Where the engine is silent, the tokens that arrived are counted, and the
+    prompt is counted by ``count_prompt``; such a usage is marked ``estimated`` and incomplete. Without a counter the
+    prompt stays unknown, and so does the charge. A request that the server turned away unread used nothing.
     """
 
     def __init__(
@@ -46,14 +66,25 @@ class Metered:
         run: str | None = None,
         role: Role = Role.SERVE,
         keep_text: bool = False,
+        prices: Pricer | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        count_prompt: Callable[[Call], int | None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``keep_text`` also stores prompt, messages and answer; ``clock`` gives seconds for durations."""
+        """``keep_text`` also stores prompt, messages and answer; ``clock`` gives seconds for durations.
+
+        ``provider`` and ``model`` say who would have billed an answer that never told: one that failed.
+        """
         self._engine = engine
         self._ledger = ledger
         self._run = run
         self._role = role
         self._keep_text = keep_text
+        self._prices = prices
+        self._provider = provider
+        self._model = model
+        self._count_prompt = count_prompt
         self._clock = clock
 
     @property
@@ -83,10 +114,10 @@ class Metered:
             await self._broken_off(leg, inner, Finish.CANCELLED, None)
             raise
         except Exception as error:
+            leg.turned_away = leg.last is None and (inner is None or _turned_away(error))
             await self._broken_off(leg, inner, Finish.ERROR, str(error) or type(error).__name__)
             raise
-        await self._record(leg)
-        yield replace(inner.ending, attempt=leg.seq)
+        yield await self._record(leg)
 
     async def _broken_off(self, leg: "_Leg", inner: Answer | None, finish: Finish, error: str | None) -> None:
         """Close what the engine still does and write the attempt down, whatever that closing does."""
@@ -100,10 +131,47 @@ class Metered:
             leg.end(replace(told, finish=finish), error)
             await self._record(leg)
 
-    async def _record(self, leg: "_Leg") -> None:
+    async def _record(self, leg: "_Leg") -> Ending:
+        """Write the attempt with its charge; return how it ended, as it was written down."""
         kept = leg.call if self._keep_text else replace(leg.call, messages=(), prompt=None)
-        attempt = leg.attempt(self._role, self._engine.name)
-        await self._ledger.record(kept, [attempt], run=self._run)
+        ending = leg.ending = self._settled(leg)
+        attempt = leg.attempt(self._role, self._engine.name, ending)
+        try:
+            charge = self._prices.charge(attempt) if self._prices else None
+        except Exception:
+            await self._ledger.record(kept, [attempt], run=self._run)  # a price that fails must not lose the attempt
+            raise
+        await self._ledger.record(kept, [attempt], [charge] if charge else [], run=self._run)
+        return ending
+
+    def _settled(self, leg: "_Leg") -> Ending:
+        """Return the leg's ending with what the engine did not say filled in."""
+        assert leg.ending is not None
+        return replace(
+            leg.ending,
+            usage=self._estimated(leg, leg.usage),
+            provider=leg.ending.provider or self._provider,
+            model=leg.ending.model or self._model,
+            attempt=leg.seq,
+        )
+
+    def _estimated(self, leg: "_Leg", usage: Usage) -> Usage:
+        """Count what the engine did not say, where that is possible."""
+        if leg.turned_away and usage.input_uncached is None and not usage.output:
+            return Usage(input_uncached=0, output=0, complete=True, counted_by=CountedBy.ESTIMATED)
+        if usage.input_uncached is not None or self._count_prompt is None:
+            return usage
+        prompt: int | None = None
+        with contextlib.suppress(Exception):  # whoever counts for us must not lose the attempt
+            prompt = self._count_prompt(leg.call)
+        if prompt is None:
+            return usage
+        output = leg.tokens if usage.output is None else usage.output
+        return replace(usage, input_uncached=prompt, output=output, complete=False, counted_by=CountedBy.ESTIMATED)
+
+
+def _turned_away(error: Exception) -> bool:
+    return isinstance(error, PromptTooLong | InputError) or getattr(error, "status", None) in TURNED_AWAY
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +191,7 @@ class _Leg:
     texts: list[str] | None = None
     ending: Ending | None = None
     error: str | None = None
+    turned_away: bool = False
 
     def start(self, seq: int) -> None:
         self.seq = seq
@@ -156,22 +225,21 @@ class _Leg:
             return replace(usage, output=self.tokens, complete=False, counted_by=CountedBy.ESTIMATED)
         return usage
 
-    def attempt(self, role: Role, engine: str) -> Attempt:
-        assert self.ending is not None
+    def attempt(self, role: Role, engine: str, ending: Ending) -> Attempt:
         assert self.seq is not None
         return Attempt(
             call_id=self.call.id,
             seq=self.seq,
             role=role,
             engine=engine,
-            model=self.ending.model,
-            provider=self.ending.provider,
-            service_tier=self.ending.service_tier,
-            usage=self.usage,
+            model=ending.model,
+            provider=ending.provider,
+            service_tier=ending.service_tier,
+            usage=ending.usage,
             started_s=self.started_s,
             ttft_s=self.ttft_s,
             e2e_s=self.e2e_s,
-            finish=self.ending.finish,
+            finish=ending.finish,
             error=self.error,
             text=None if self.texts is None else "".join(self.texts),
             gaps_s=tuple(self.gaps_s),

@@ -1,9 +1,10 @@
 """Reads calls with their attempts, charges and outcomes. Outcomes are joined here, so that they may come first."""
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, select
 
 from cput.ledger import schema
 from cput.ledger.rows import to_attempt, to_call, to_charge, to_outcome
@@ -15,10 +16,9 @@ def read_calls(connection: Connection, run: str | None, workload: str | None) ->
     """Return the calls of ``run`` and ``workload`` (None is all), in the order they were recorded."""
     chosen = _chosen(run, workload)
     ids = chosen.with_only_columns(schema.calls.c.id)
-    keys = chosen.with_only_columns(schema.calls.c.external_key).where(schema.calls.c.external_key.is_not(None))
     attempts = _attempts(connection, schema.attempts.c.call_id.in_(ids))
     charges = _charges(connection, schema.charges.c.call_id.in_(ids))
-    about, by_key = _outcomes(connection, ids, keys)
+    outcomes = _outcomes(connection, chosen)
     order = (schema.calls.c.recorded_s, schema.calls.c.id)
     return tuple(
         CallRecord(
@@ -27,7 +27,7 @@ def read_calls(connection: Connection, run: str | None, workload: str | None) ->
             recorded_s=row.recorded_s,
             attempts=tuple(attempts.get(row.id, ())),
             charges=tuple(charges.get(row.id, {}).values()),
-            outcomes=_merged(about.get(row.id, []), by_key.get(row.external_key, [])),
+            outcomes=outcomes.about(row),
         )
         for row in connection.execute(chosen.order_by(*order))
     )
@@ -68,20 +68,39 @@ def _charges(connection: Connection, which: ColumnElement[bool]) -> dict[str, di
     return grouped
 
 
-def _outcomes(
-    connection: Connection, ids: Select[Any], keys: Select[Any]
-) -> tuple[dict[str, list[Row[Any]]], dict[str, list[Row[Any]]]]:
-    table = schema.outcomes
-    about: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    by_key: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for row in connection.execute(select(table).where(table.c.call_id.in_(ids))):
-        about[row.call_id].append(row)
-    for row in connection.execute(select(table).where(table.c.external_key.in_(keys))):
-        by_key[row.external_key].append(row)
-    return about, by_key
+class _Outcomes(NamedTuple):
+    """Outcomes by what they name: a call, a caller's key, an episode."""
+
+    by_call: Mapping[str, Sequence[Row[Any]]]
+    by_key: Mapping[str, Sequence[Row[Any]]]
+    by_episode: Mapping[str, Sequence[Row[Any]]]
+
+    def about(self, call: Row[Any]) -> tuple[Outcome, ...]:
+        """Return all that speak for a call, by ``observed_s``, then by id; one that names it twice is one outcome."""
+        found = (
+            *self.by_call.get(call.id, ()),
+            *self.by_key.get(call.external_key, ()),
+            *self.by_episode.get(call.episode, ()),
+        )
+        unique = {row.id: row for row in found}
+        return tuple(to_outcome(row) for row in sorted(unique.values(), key=lambda row: (row.observed_s, row.id)))
 
 
-def _merged(about: list[Row[Any]], by_key: list[Row[Any]]) -> tuple[Outcome, ...]:
-    """Join the outcomes that name the call and those that name its key; one that names both is one outcome."""
-    unique = {row.id: row for row in (*about, *by_key)}
-    return tuple(to_outcome(row) for row in sorted(unique.values(), key=lambda row: (row.observed_s, row.id)))
+def _outcomes(connection: Connection, chosen: Select[Any]) -> _Outcomes:
+    outcomes, calls = schema.outcomes.c, schema.calls.c
+    return _Outcomes(
+        by_call=_outcomes_by(connection, outcomes.call_id, chosen.with_only_columns(calls.id)),
+        by_key=_outcomes_by(connection, outcomes.external_key, _given(chosen, calls.external_key)),
+        by_episode=_outcomes_by(connection, outcomes.episode, _given(chosen, calls.episode)),
+    )
+
+
+def _given(chosen: Select[Any], column: ColumnElement[Any]) -> Select[Any]:
+    return chosen.with_only_columns(column).where(column.is_not(None))
+
+
+def _outcomes_by(connection: Connection, column: Column[Any], names: Select[Any]) -> dict[str, list[Row[Any]]]:
+    grouped: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(select(schema.outcomes).where(column.in_(names))):
+        grouped[getattr(row, column.name)].append(row)
+    return grouped

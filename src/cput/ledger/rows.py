@@ -74,7 +74,7 @@ def attempt_row(attempt: Attempt) -> RowTuple:
     )
 
 
-def charge_row(charge: Charge, run: str | None, window: str | None) -> RowTuple:
+def charge_row(charge: Charge, run: str | None, window: str | None, repricing: str | None = None) -> RowTuple:
     """Return the row of ``charges``; its id is given by the database."""
     return (
         None,
@@ -86,6 +86,7 @@ def charge_row(charge: Charge, run: str | None, window: str | None) -> RowTuple:
         charge.avoided_nano_usd,
         charge.price_version,
         charge.basis,
+        repricing,
     )
 
 
@@ -93,12 +94,16 @@ def outcome_row(outcome: Outcome) -> RowTuple:
     """Return the row of ``outcomes``.
 
     Raises:
-        InputError: when the value is not in 0..1, or nothing says which call it is about.
+        InputError: when the value is not in 0..1, nothing says which call it is about, or a number is impossible.
     """
     if not 0.0 <= outcome.value <= 1.0:  # also false for NaN
         raise InputError(f"outcome '{outcome.name}' has value {outcome.value}; allowed: 0 (useless) to 1 (useful)")
-    if outcome.call_id is None and outcome.external_key is None:
-        raise InputError(f"outcome '{outcome.name}' ({outcome.id}) names neither a call_id nor an external_key")
+    if outcome.call_id is None and outcome.external_key is None and outcome.episode is None:
+        raise InputError(
+            f"outcome '{outcome.name}' ({outcome.id}) names neither a call_id nor an external_key nor an episode"
+        )
+    if outcome.attempt is not None and outcome.attempt < 0:
+        raise InputError(f"outcome '{outcome.name}' names attempt {outcome.attempt}; allowed: 0, 1, 2, ...")
     if not math.isfinite(outcome.observed_s):
         raise InputError(f"outcome '{outcome.name}' was observed at {outcome.observed_s}; allowed: Unix seconds")
     return (
@@ -111,6 +116,7 @@ def outcome_row(outcome: Outcome) -> RowTuple:
         outcome.observed_s,
         _json(outcome.detail),
         outcome.attempt,
+        outcome.episode,
     )
 
 
@@ -214,6 +220,7 @@ def to_outcome(row: Row[Any]) -> Outcome:
         observed_s=row.observed_s,
         detail=to_object(row.detail),
         attempt=row.attempt,
+        episode=row.episode,
     )
 
 

@@ -1,4 +1,5 @@
-"""The tables as they stand after the last migration. Append-only; money is integer nano-dollars.
+"""The tables as they stand after the last migration. Money is integer nano-dollars. Append-only, but for keys,
+limits and budgets.
 
 Read and written through SQLAlchemy Core, so that one schema serves SQLite and PostgreSQL. The migrations create it;
 a test holds the two equal.
@@ -75,6 +76,7 @@ charges = Table(
     Column("avoided_nano_usd", BigInteger, nullable=False),
     Column("price_version", Text, nullable=False),
     Column("basis", Text, nullable=False),
+    Column("repricing", Text),  # which repricing wrote it; null for a charge written with its attempt or window
 )
 
 outcomes = Table(
@@ -89,6 +91,7 @@ outcomes = Table(
     Column("observed_s", Double, nullable=False),
     Column("detail", Text),  # JSON object
     Column("attempt", Integer),
+    Column("episode", Text),
 )
 
 runs = Table(
@@ -122,4 +125,87 @@ windows = Table(
     Column("rate_nano_usd_per_h", BigInteger),
     Column("price_version", Text, nullable=False),
     Column("device", Text),
+)
+
+folds = Table(  # derived: calls as columns, thousands per row; may be emptied at any time, and is rebuilt when asked
+    "folds",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("first_arrival", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+fold_marks = Table(  # derived: how far the folds have come in each table
+    "fold_marks",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("arrival", BigInteger, nullable=False),
+    Column("identity", Text, nullable=False),
+)
+
+energies = Table(
+    "energies",
+    metadata,
+    Column("window_id", Text, primary_key=True),
+    Column("component", Text, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("joules", Double),
+    Column("basis", Text, nullable=False),
+    Column("source", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False),  # SHA-256 of the key in hexadecimal; the key itself is nowhere
+    Column("name", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("models", Text),  # JSON array; null is all
+    Column("priority", Integer, nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("expires_s", Double),
+    Column("revoked_s", Double),
+)
+
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("subject", Text, primary_key=True),  # key:ID or tenant:NAME
+    Column("requests_per_min", BigInteger),
+    Column("tokens_per_min", BigInteger),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),  # key:ID, tenant:NAME or model:NAME
+    Column("per", Text, nullable=False),  # day or month
+    Column("zone", Text, nullable=False),
+    Column("nano_usd", BigInteger, nullable=False),
+    Column("unpriced", Text, nullable=False),  # refuse or allow
+    Column("created_s", Double, nullable=False),
+)
+
+budget_spends = Table(  # running sums; changed only while the budget's row is locked
+    "budget_spends",
+    metadata,
+    Column("budget_id", Text, primary_key=True),
+    Column("period", Text, primary_key=True),  # 2026-11-25 or 2026-11
+    Column("nano_usd", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("assumed", BigInteger, nullable=False),  # calls counted at what was reserved for them
+    Column("unknown", BigInteger, nullable=False),  # calls that no amount is known of
+)
+
+budget_holds = Table(  # one row per call under way and budget; gone when it is settled
+    "budget_holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("budget_id", Text, primary_key=True),
+    Column("period", Text, nullable=False),
+    Column("nano_usd", BigInteger),
+    Column("worker", Text, nullable=False),
+    Column("expires_s", Double, nullable=False),
 )

@@ -1,46 +1,40 @@
-"""The ledger: rows in an SQLite file the user owns, durable before it says so, safe for several writing processes.
+"""The ledger: rows in an SQLite file the user owns, or in a team's PostgreSQL database; durable before it says so.
 
-with Ledger.open() as ledger:
+with Ledger.open() as ledger:  # or Ledger.open("postgresql://user@host/database")
     await ledger.record(call, [attempt], outcomes=[outcome], run=run.id)
     for record in ledger.calls(run=run.id): ...
 """
 
-import os
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Self
 
-from platformdirs import user_data_path
 from sqlalchemy import Row, Select, func, select
 
 from cput.errors import InputError
 from cput.ledger import schema
+from cput.ledger.address import Address, address, default_path
 from cput.ledger.database import Database, open_database, sentences
 from cput.ledger.numbering import AttemptNumbers
 from cput.ledger.reader import read_calls, read_idle_charges
 from cput.ledger.rows import attempt_row, call_row, charge_row, outcome_row, run_row, to_run, to_window, window_row
 from cput.ledger.runs import CallRecord, Run, Window
+from cput.ledger.texts import escaped
 from cput.ledger.writer import Placed, Writer
 from cput.records import Attempt, Call, Charge, Finish, Outcome, Role
 
 __all__ = ["CallRecord", "Ledger", "Run", "Window", "default_path"]
 
 
-def default_path() -> Path:
-    """Return ``$CPUT_HOME/ledger.db``, or ``ledger.db`` in the user's XDG data folder."""
-    home = os.environ.get("CPUT_HOME")
-    return (Path(home).expanduser() if home else user_data_path("cput")) / "ledger.db"
-
-
 class Ledger:
     """Every attempt with its usage and charge, every outcome when it arrives. Rows are added and never changed.
 
     Every writing method returns when its rows are on disk. The same call, attempt, charge or outcome written again is
-    ignored. All methods may be used from any thread.
+    ignored. All methods may be used from any thread. ``path`` is where it is: a file, or a ``Server``, whose text has
+    no password; ``Ledger.open(ledger.path)`` opens it once more.
     """
 
-    def __init__(self, path: Path, database: Database) -> None:
+    def __init__(self, path: Address, database: Database) -> None:
         """Use ``Ledger.open``."""
         self.path = path
         self._database = database
@@ -48,18 +42,20 @@ class Ledger:
         self._numbers = AttemptNumbers(self._free_seq)
 
     @classmethod
-    def open(cls, path: Path | str | None = None) -> Self:
-        """Open the ledger at ``path`` (None: ``default_path()``), creating or migrating it.
+    def open(cls, path: Address | str | None = None) -> Self:
+        """Open the ledger at ``path``, creating or migrating it.
+
+        ``path`` is a file or ``postgresql://user@host/database``; None is ``$CPUT_LEDGER``, else ``default_path()``.
 
         Raises:
-            InputError: when the file is not a ledger.
-            SetupError: when it cannot be created or locked, or was written by a newer cput.
+            InputError: when it is not a ledger.
+            SetupError: when it cannot be reached, created or locked, or was written by a newer cput.
         """
-        where = default_path() if path is None else Path(path).expanduser()
+        where = address(path)
         return cls(where, open_database(where))
 
     def close(self) -> None:
-        """Write what waits and close the file. Safe to call twice."""
+        """Write what waits and close the connections. Safe to call twice."""
         self._writer.close()
         self._database.close()
 
@@ -83,7 +79,7 @@ class Ledger:
 
         Raises:
             InputError: when a record is not allowed; nothing of this call is written then.
-            SetupError: when the disk is full or the file cannot be written.
+            SetupError: when the disk is full, or the database cannot be written or reached.
         """
         await self._writer.write(_placed(call, attempts, charges, outcomes, run))
 
@@ -102,9 +98,18 @@ class Ledger:
         """Write outcomes; they may be about calls that are not written yet, or name only an external key."""
         self._write("outcomes", [outcome_row(outcome) for outcome in outcomes])
 
-    def add_charges(self, charges: Iterable[Charge], run: str | None = None, window: str | None = None) -> None:
-        """Write charges. Idle ones (``call_id`` None) name the run and, so that they can be repriced, the window."""
-        self._write("charges", [charge_row(charge, run, window) for charge in charges])
+    def add_charges(
+        self,
+        charges: Iterable[Charge],
+        run: str | None = None,
+        window: str | None = None,
+        repricing: str | None = None,
+    ) -> None:
+        """Write charges. Idle ones (``call_id`` None) name the run and, so that they can be repriced, the window.
+
+        A ``repricing`` names itself: its charges are in effect even where an earlier one had the same price version.
+        """
+        self._write("charges", [charge_row(charge, run, window, repricing) for charge in charges])
 
     def start_run(self, run: Run) -> None:
         """Write a run; starting a run that is there already (a resume) changes nothing."""
@@ -195,7 +200,8 @@ class Ledger:
             return connection.execute(query).all()
 
     def _free_seq(self, call_id: str) -> int:
-        query = select(func.max(schema.attempts.c.seq).label("last")).where(schema.attempts.c.call_id == call_id)
+        stored = escaped(call_id, self._database.reading)
+        query = select(func.max(schema.attempts.c.seq).label("last")).where(schema.attempts.c.call_id == stored)
         last: int | None = self._rows(query)[0].last
         return 0 if last is None else last + 1
 

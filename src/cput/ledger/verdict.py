@@ -5,6 +5,9 @@
 2. The highest tier that spoke decides: human; then user and business; then check and judge.
 3. Within the tier all must reach the threshold: one refund outweighs a thumbs-up, and neither a check nor a judge
    overrules the other.
+
+The first two tiers are *trusted* and the third is *cheap*: where only a sample of calls has a trusted word, the two
+readings are wanted side by side (``ppi``), and ``verdict`` of the outcomes of those sources alone gives each.
 """
 
 from collections.abc import Iterable
@@ -16,6 +19,8 @@ TIERS = (
     frozenset({Source.USER, Source.BUSINESS}),
     frozenset({Source.CHECK, Source.JUDGE}),
 )
+TRUSTED = TIERS[0] | TIERS[1]
+"""Sources that say how it was; the others predict what these would say."""
 _ROUNDING = 1e-9
 
 

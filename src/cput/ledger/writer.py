@@ -12,31 +12,19 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.dialects.postgresql import insert as insert_postgresql
-from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from cput.errors import CputError, SetupError
-from cput.ledger import schema
-from cput.ledger.faults import explain
+from cput.ledger.faults import explain, is_full
+from cput.ledger.insert import inserts
 from cput.ledger.rows import RowTuple
+from cput.ledger.texts import escaped, unstorable
+from cput.ledger.transact import transact
 from cput.ledger.turns import Turns
 
-_TABLES = (
-    schema.runs,  # before what refers to them
-    schema.windows,
-    schema.run_ends,
-    schema.calls,
-    schema.attempts,
-    schema.charges,
-    schema.outcomes,
-)
-_SIZES = tuple(sorted({*(1 << power for power in range(11)), *(3 << power for power in range(9))}))
-"""Rows per statement; 1,024 attempts are 20,480 of the 32,766 variables that SQLite allows."""
 _MAX_ENTRIES = 8192
 
 
@@ -67,7 +55,7 @@ class Writer:
         self._engine = engine
         self._where = where
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._inserts = {table.name: _Insert(table, engine) for table in _TABLES}
+        self._inserts = inserts(engine)
         self._turns = Turns()
         self._closed = False
         self._gate = threading.Lock()
@@ -128,11 +116,11 @@ class Writer:
         return batch, False
 
     def _commit(self, batch: list[_Entry]) -> list[CputError | None]:
-        """Write the batch in one transaction; where that fails, each entry alone, so that only the guilty one fails."""
+        """Write the batch in one transaction; where that fails, by halves, so that only the guilty entries fail."""
         try:
             self._transact(batch)
         except OperationalError as error:
-            if len(batch) == 1 or not _is_full(error):
+            if len(batch) == 1 or not is_full(error):
                 return [explain(error, self._where)] * len(batch)
         except (SQLAlchemyError, ValueError, OverflowError, TypeError) as error:
             if len(batch) == 1:
@@ -141,27 +129,34 @@ class Writer:
             return [explain(error, self._where)] * len(batch)
         else:
             return [None] * len(batch)
-        return [self._commit([entry])[0] for entry in batch]
+        half = len(batch) // 2
+        return self._commit(batch[:half]) + self._commit(batch[half:])
 
     def _rescue(self, entry: _Entry, error: BaseException) -> CputError | None:
-        """Write an entry whose texts hold lone surrogates, with those escaped: its money must not be lost."""
-        if not _unicode_error(error):
+        """Write an entry whose texts the database cannot keep, with those escaped: its money must not be lost."""
+        if not unstorable(error):
             return explain(error, self._where)
         try:
-            self._transact([entry._replace(rows=[Placed(table, _escaped(row)) for table, row in entry.rows])])
+            self._transact([entry._replace(rows=[Placed(table, self._escaped(row)) for table, row in entry.rows])])
         except Exception as second:  # noqa: BLE001  # those who wait must be woken
             return explain(second, self._where)
         return None
+
+    def _escaped(self, row: RowTuple) -> RowTuple:
+        return tuple(escaped(value, self._engine) if isinstance(value, str) else value for value in row)
 
     def _transact(self, batch: list[_Entry]) -> None:
         by_table: defaultdict[str, list[RowTuple]] = defaultdict(list)
         for entry in batch:
             for table, row in entry.rows:
                 by_table[table].append(row)
-        with self._engine.begin() as connection:
-            for table, insert in self._inserts.items():
+
+        def insert(connection: Connection) -> None:
+            for table, one in self._inserts.items():
                 if table in by_table:
-                    insert.run(connection, by_table[table])
+                    one.run(connection, by_table[table])
+
+        transact(self._engine, self._where, insert)
 
     def _wake(self, batch: list[_Entry], errors: list[CputError | None]) -> None:
         """Tell every waiter how it went; one wake-up per event loop."""
@@ -180,47 +175,6 @@ class Writer:
         _settle(pairs)
 
 
-class _Insert:
-    """An idempotent insert of many rows in few statements.
-
-    sqlite3 lets go of the interpreter lock a few times per statement, and each time has to win it back from a busy
-    event loop (up to ``sys.getswitchinterval()``, 5 ms). ``executemany`` does so for every row. Here one statement
-    takes up to 1,024 rows. It comes in few sizes (1, 2, 3, 4, 6, 8, 12, ...), so that few texts are prepared; the rest
-    of a statement repeats its last row, which the store ignores as it ignores any repetition.
-    """
-
-    def __init__(self, table: Table, engine: Engine) -> None:
-        statement: Any = insert_sqlite(table) if engine.dialect.name == "sqlite" else insert_postgresql(table)
-        if table is schema.windows:
-            statement = statement.on_conflict_do_update(
-                index_elements=["id"],
-                set_={"ended_s": statement.excluded.ended_s},
-                where=(statement.excluded.ended_s.is_not(None))
-                & (table.c.ended_s.is_(None) | (statement.excluded.ended_s > table.c.ended_s)),
-            )
-        else:
-            statement = statement.on_conflict_do_nothing()
-        head, _, tail = str(statement.compile(dialect=engine.dialect)).partition(" VALUES ")
-        group, _, rest = tail.partition(")")
-        self._texts = {size: f"{head} VALUES {', '.join([f'{group})'] * size)}{rest}" for size in _SIZES}
-        self._has_key = table not in {schema.charges, schema.run_ends}
-
-    def run(self, connection: Connection, rows: list[RowTuple]) -> None:
-        start = 0
-        while start < len(rows):
-            size = self._size(len(rows) - start)
-            part = rows[start : start + size]
-            part += [part[-1]] * (size - len(part))
-            connection.exec_driver_sql(self._texts[size], tuple(chain.from_iterable(part)))
-            start += size
-
-    def _size(self, left: int) -> int:
-        """Return how many rows the next statement takes: those left, rounded up where a repeated row is ignored."""
-        if self._has_key:
-            return next((size for size in _SIZES if size >= left), _SIZES[-1])
-        return max(size for size in _SIZES if size <= left)
-
-
 def _settle(pairs: list[tuple[Any, CputError | None]]) -> None:
     for future, error in pairs:
         if future.done():  # the caller was cancelled
@@ -229,18 +183,3 @@ def _settle(pairs: list[tuple[Any, CputError | None]]) -> None:
             future.set_result(None)
         else:
             future.set_exception(error)
-
-
-def _is_full(error: OperationalError) -> bool:
-    """Whether a smaller transaction may still fit."""
-    return "full" in str(error.orig)
-
-
-def _unicode_error(error: BaseException) -> bool:
-    return isinstance(error, UnicodeEncodeError) or isinstance(getattr(error, "orig", None), UnicodeEncodeError)
-
-
-def _escaped(row: RowTuple) -> RowTuple:
-    return tuple(
-        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value for value in row
-    )

@@ -7,6 +7,7 @@ from decimal import Decimal
 import numpy as np
 
 from cput.ledger.allocate import allocate
+from cput.ledger.charged import charged, in_usd
 from cput.ledger.cput import cost_per_useful_answer, coverage, cput, useful_rate, waterfall
 from cput.ledger.facts import Fact, answer_given, fact_of
 from cput.ledger.runs import CallRecord, Run, Window
@@ -37,12 +38,18 @@ class Reading:
     timings: tuple[Timing, ...]
     records: tuple[CallRecord, ...]
     window_s: float
+    priced: bool
+    by_tokens: bool
     cost_usd: float | None
     engine_s: float | None
 
 
 def read(ledger: Ledger, run: Run, workload: Workload) -> Reading:
-    """Return the facts of a run. Costs are dollars where the windows have a rate, else device seconds."""
+    """Return the facts of a run.
+
+    Costs are dollars where the attempts were charged by their tokens (a hosted model; one without a price makes its
+    call's cost unknown), else where the windows have a rate. Without either they are device seconds.
+    """
     records = ledger.calls(run=run.id)
     windows = ledger.windows(run.id)
     last_seen_s = ledger.last_seen_s(run.id)
@@ -52,7 +59,10 @@ def read(ledger: Ledger, run: Run, workload: Workload) -> Reading:
     # Without a price, the window's seconds are split in the same way: at 3,600 an hour, one "dollar" is a second.
     split = allocate(window_s, rate if rate is not None else Decimal(3600), [a.usage.engine_s for a in attempts])
     shares = iter(split.full_nano_usd)
-    costs = [sum(next(shares) for _ in record.attempts) / 1e9 for record in records]
+    by_window = [sum(next(shares) for _ in record.attempts) for record in records]
+    by_tokens = any(charged_by_tokens(record, windows) for record in records)
+    nano_usd: list[int | None] = [charged(record) for record in records] if by_tokens else [*by_window]
+    costs = [in_usd(amount) for amount in nano_usd]
     held = run.config.get("held_back") is True
     timings = tuple(timing_of(record, held=held) for record in records)
     facts = tuple(
@@ -65,7 +75,9 @@ def read(ledger: Ledger, run: Run, workload: Workload) -> Reading:
         timings=timings,
         records=records,
         window_s=window_s,
-        cost_usd=None if rate is None else float(from_nano_usd(split.total_nano_usd)),
+        priced=by_tokens or rate is not None,
+        by_tokens=by_tokens,
+        cost_usd=in_usd(_total(nano_usd)) if by_tokens or rate is not None else None,
         engine_s=sum(known) if known else None,
     )
 
@@ -81,6 +93,13 @@ def measurement(
     rate = _rate(ledger.windows(run.id))
     met = [fact.slo_met for fact in facts if fact.slo_met is not None]
     failed = sum(answer_given(record) is None for record in records)
+    if reading.by_tokens and rate is not None:
+        notes = (*notes, "The device's rate is not used: these calls are charged by their tokens.")
+    if (unpriced := sum(fact.cost is None for fact in facts)) and reading.priced:
+        notes = (
+            *notes,
+            f"{unpriced} of {len(facts)} calls have an attempt without a price: what they cost is unknown.",
+        )
     if len(records) < len(workload.items):
         notes = (*notes, f"{len(records)} of the workload's {len(workload.items)} items were asked.")
     return Measurement(
@@ -110,7 +129,7 @@ def measurement(
         rate_source=rate_source,
         cost_usd=reading.cost_usd,
         cput=cput(facts),
-        cput_unit="device-seconds" if rate is None else "USD",
+        cput_unit="USD" if reading.priced else "device-seconds",
         cost_per_useful_answer=cost_per_useful_answer(facts),
         floor=workload.floor.useful_rate if workload.floor else None,
         waterfall=_waterfall(facts, reading),
@@ -119,6 +138,12 @@ def measurement(
         environment=dict(run.environment) | {"calls": len(records), "seed": run.config.get("seed")},
         notes=tuple(notes),
     )
+
+
+def charged_by_tokens(record: CallRecord, windows: Sequence[Window]) -> bool:
+    """Return whether an attempt of the call has a charge that is not its window's."""
+    versions = {window.price_version for window in windows}
+    return any(charge.basis == "usage" and charge.price_version not in versions for charge in record.charges)
 
 
 def timing_of(record: CallRecord, *, held: bool) -> Timing:

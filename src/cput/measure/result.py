@@ -77,6 +77,36 @@ class CallRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What a run used of energy, what that costs and emits. It is shown beside the money and is no part of it."""
+
+    joules: float | None
+    """Energy of all reserved windows; None is unknown."""
+    basis: str
+    """``measured`` (counted, all of it), ``estimated`` (some of it from nominal power) or ``unknown``."""
+    source: str
+    """Which counters, or which power; or why it is unknown."""
+    joules_per_useful_token: Interval
+    """Energy per output token of the useful answers, idle included."""
+    usd_per_kwh: float | None
+    """Price of a kilowatt-hour."""
+    price_source: str
+    """Where that price is from, with its date; or why it is unknown."""
+    cost_usd: float | None
+    """What the energy costs."""
+    cost_basis: str
+    """How that cost stands to the device's rate."""
+    g_per_kwh: float | None
+    """Grams of ``gas`` per kilowatt-hour."""
+    gas: str
+    """``CO2e``, or ``CO2`` where the factor counts carbon dioxide alone."""
+    carbon_source: str
+    """Where that factor is from, with its date; or why it is unknown."""
+    carbon_g: float | None
+    """What the energy emits, in grams."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """A whole run."""
 
@@ -148,6 +178,8 @@ class Measurement:
     """Hardware, versions, seed, sample count."""
     notes: tuple[str, ...] = ()
     """What a reader must know, in sentences."""
+    energy: Energy | None = None
+    """Its energy; None where nobody asked for it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and strings; infinite bounds become the string "unbounded"."""

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cput.measure.result import Measurement
-from cput.report import words
+from cput.report import energy, words
 from cput.report.ecdf import Curve, latency_figure
 from cput.report.markup import join
 from cput.report.page import columns
@@ -79,6 +79,7 @@ def summary(measurement: Measurement) -> list[tuple[str, str]]:
         ("cost", words.amount(m.cost_usd, "USD")),
         ("CPUT", words.cput(m.cput, m.cput_unit)),
         ("per useful answer", per_answer(m)),
+        *energy.lines(m.energy),
     ]
 
 

@@ -13,7 +13,8 @@ battery closes them all. A broken law is an ``AssertionError`` that says which l
 
 from cput.engines.echo import Echo as EchoEngine
 from cput.testing.battery import BrokenLaw, check_engine
+from cput.testing.bench import PROMPTS
 from cput.testing.clock import FakeClock
-from cput.testing.laws import LAWS, PROMPTS, Law
+from cput.testing.laws import LAWS, Law
 
 __all__ = ["LAWS", "PROMPTS", "BrokenLaw", "EchoEngine", "FakeClock", "Law", "check_engine"]

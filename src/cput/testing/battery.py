@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from cput.errors import unknown
 from cput.protocols import Engine
-from cput.testing.laws import LAWS, Bench, Law
+from cput.testing.bench import Bench
+from cput.testing.laws import LAWS, Law
 
 
 class BrokenLaw(AssertionError):  # noqa: N818  # reads as the sentence it stands for

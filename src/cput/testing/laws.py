@@ -1,7 +1,6 @@
 """The engine contract, law by law (``cput.protocols`` in sentences that can be broken).
 
-Each law is a function over a ``Bench``; its docstring is what it says. The texts are fixed, so that a recording can
-know them beforehand (``PROMPTS``).
+Each law is a function over a ``Bench``; its docstring is what it says.
 """
 
 import asyncio
@@ -11,49 +10,16 @@ import gc
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cput.errors import EngineError, InputError, PromptTooLong
-from cput.protocols import Answer, Engine
-from cput.records import Call, CountedBy, Finish, Message, Sampling
+from cput.protocols import Engine
+from cput.records import Call, CountedBy, Finish
+from cput.testing.bench import COMPANY, LONG, SHORT, WIDE, Bench
+from cput.testing.hang_up import hang_up, hang_up_early, hang_up_elsewhere
 
 QUICK_S = 0.1
 """An answer that is whole sooner than this cannot show who waits for whom."""
-
-COMPANY = tuple(
-    f"{task} {thing}."
-    for thing in ("the sea", "a red bicycle", "the number seven", "old books")
-    for task in ("Describe", "Write a question about", "Translate into French:", "Give three words that rhyme with")
-)
-LONG = "Count from one to one hundred in words: " + " ".join(f"number {n}," for n in range(1, 101))
-WIDE = "请用中文回答：天气怎么样？😀👩‍👩‍👧 naïve café — 数据"
-SHORT = "Say hello to the world."
-PROMPTS = (SHORT, LONG, WIDE, *COMPANY)
-"""Every last message that the battery sends, for engines that must know their calls beforehand (recordings)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What a law is checked with."""
-
-    engine: Engine
-    """The engine under test."""
-    real: bool
-    """It is a model: what it says is not known, only how it behaves. Otherwise it gives the last message back."""
-    too_long: str | None
-    """A prompt that it must refuse; None where it has no limit."""
-
-    def ask(self, text: str, **sampling: Any) -> Answer:
-        """Start an answer to one user message; 16 tokens for a model unless told."""
-        sampling.setdefault("max_new_tokens", 16 if self.real else 512)
-        return self.engine.answer(Call(messages=(Message(role="user", content=text),), sampling=Sampling(**sampling)))
-
-    async def still_answers(self) -> None:
-        """The engine is as useful as before."""
-        text = await (self.ask(SHORT, max_new_tokens=6) if self.real else self.ask(SHORT)).text()
-        assert text, "the next call got an empty answer"
-        assert self.real or text == SHORT, f"the next call got {text!r}"
 
 
 class Law(NamedTuple):
@@ -169,41 +135,6 @@ async def _late_joiner(bench: Bench) -> None:
     assert late_s < 0 or ended - joined < QUICK_S, f"the second call was answered {late_s:.2f} s after the first ended"
 
 
-async def _hang_up(bench: Bench) -> None:
-    """Hanging up midway ends at once, says cancelled with the usage so far, and leaves the engine as it was."""
-    answer = bench.ask(LONG, max_new_tokens=512)
-    seen = 0
-    async for piece in answer:
-        seen += bool(piece.text)
-        if seen == 2:
-            break
-    assert not answer.ended, "it had ended after two pieces"
-    began = time.perf_counter()
-    await answer.aclose()
-    took_s = time.perf_counter() - began
-    assert took_s < 2, f"aclose() took {took_s:.1f} s"
-    assert answer.ending.finish is Finish.CANCELLED, f"it ended with {answer.ending.finish}"
-    usage = answer.ending.usage
-    assert not usage.complete, "the usage of an answer that was cut off says that it is complete"
-    assert usage.output is None or usage.output >= 1, f"two pieces came and the output is {usage.output}"
-    assert [piece async for piece in answer] == [], "pieces came after hanging up"
-    await bench.still_answers()
-
-
-async def _hang_up_early(bench: Bench) -> None:
-    """Hanging up before the first piece is harmless, in order or by a cancelled task."""
-    answer = bench.ask(LONG)
-    await answer.aclose()
-    assert answer.ending.finish is Finish.CANCELLED, f"it ended with {answer.ending.finish}"
-    assert not answer.ending.usage.output, f"nothing was read and the output is {answer.ending.usage.output}"
-    task = asyncio.create_task(bench.ask(LONG).text())
-    await asyncio.sleep(0)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    await bench.still_answers()
-
-
 async def _again(bench: Bench) -> None:
     """After its end an answer can be iterated, read and closed again; nothing more comes and the ending stays."""
     answer = bench.ask(SHORT)
@@ -307,8 +238,9 @@ LAWS: tuple[Law, ...] = (
     _law("stop", _stop),
     _law("company", _company),
     _law("late_joiner", _late_joiner),
-    _law("hang_up", _hang_up),
-    _law("hang_up_early", _hang_up_early),
+    _law("hang_up", hang_up),
+    _law("hang_up_early", hang_up_early),
+    _law("hang_up_elsewhere", hang_up_elsewhere),
     _law("again", _again),
     _law("too_long", _too_long),
     _law("no_messages", _no_messages),

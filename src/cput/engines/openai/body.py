@@ -1,11 +1,11 @@
-"""Request bodies and usage bodies of the OpenAI wire format (platform.openai.com/docs/api-reference)."""
+"""Request bodies and finish reasons of the OpenAI wire format (platform.openai.com/docs/api-reference)."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from cput.errors import InputError
-from cput.records import Call, CountedBy, Finish, Grammar, GrammarKind, Sampling, Usage
+from cput.records import Call, Finish, Grammar, GrammarKind, Sampling
 
 FINISHES = {
     "stop": Finish.STOP,
@@ -73,20 +73,6 @@ def _grammar(grammar: Grammar) -> dict[str, Any]:
         return {"structured_outputs": {"choice": choices}}
     kind = "regex" if grammar.kind is GrammarKind.REGEX else "grammar"
     return {"structured_outputs": {kind: grammar.value}}
-
-
-def usage_of(body: Mapping[str, Any]) -> Usage:
-    """Return a ``usage`` body as disjoint classes: cached tokens leave the prompt, reasoning stays inside."""
-    prompt, output = body.get("prompt_tokens"), body.get("completion_tokens")
-    cached = (body.get("prompt_tokens_details") or {}).get("cached_tokens")
-    return Usage(
-        input_uncached=None if prompt is None else max(0, prompt - (cached or 0)),
-        input_cache_read=cached,
-        output=output,
-        reasoning=(body.get("completion_tokens_details") or {}).get("reasoning_tokens"),
-        complete=prompt is not None and output is not None,
-        counted_by=CountedBy.PROVIDER,
-    )
 
 
 def finish_of(reason: str | None) -> Finish:

@@ -17,10 +17,12 @@ import aiohttp
 from yarl import URL
 
 from cput.engines.openai.body import request_body
+from cput.engines.openai.connections import Connections
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import error_sentence, refusal
 from cput.engines.openai.sse import EventReader, EventTooLong
 from cput.errors import EngineUnavailable, InputError, UpstreamError
+from cput.ledger.usage import provider_of
 from cput.protocols import Answer
 from cput.records import Call, Ending, Piece
 
@@ -28,7 +30,7 @@ DRAIN_S = 0.02
 
 
 class OpenAI:
-    """A remote engine.
+    """A remote engine. ``provider`` is who bills it, where its URL tells (see ``Ending``).
 
     Args:
         model: the model's name at the server.
@@ -54,26 +56,24 @@ class OpenAI:
         self.name = f"openai:{model}"
         self.base_url = base_url.rstrip("/")
         self._server = _shown(self.base_url)
-        self._model = model
+        self.provider = provider_of(self._server)
+        self.model = model
         self._key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the API key holds characters that no key has (it is not shown); give the key alone")
         self._connect_s, self._first_s, self._idle_s = connect_timeout_s, first_token_timeout_s, idle_timeout_s
         self._extra = dict(extra or {})
         self._ask_usage = True
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections = Connections(connect_timeout_s)
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; EngineUnavailable, UpstreamError or PromptTooLong come from the stream."""
-        progress = Progress(call)
+        progress = Progress(call, self.provider)
         return Answer(self._stream(call, progress), progress.so_far)
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connections.aclose()
 
     async def _stream(self, call: Call, progress: Progress) -> AsyncGenerator[Piece | Ending, None]:
         if call.prompt is None and not call.messages:
@@ -101,12 +101,12 @@ class OpenAI:
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
         path = "/completions" if call.prompt is not None else "/chat/completions"
-        body = request_body(call, self._model, ask_usage=self._ask_usage, extra=self._extra)
+        body = request_body(call, self.model, ask_usage=self._ask_usage, extra=self._extra)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         text = ""
         try:
             async with asyncio.timeout(self._first_s):
-                response = await self._connection().post(self.base_url + path, json=body, headers=headers)
+                response = await self._connections.post(self.base_url + path, body=body, headers=headers)
                 if response.status >= 400:
                     text = (await response.read()).decode("utf-8", "replace")
         except TimeoutError as error:
@@ -120,15 +120,6 @@ class OpenAI:
             self._ask_usage = False  # an older server; the count will be an estimate
             return await self._send(call)
         raise refusal(self._server, response.status, self._safe(text, len(text)), response.headers.get("Retry-After"))
-
-    def _connection(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._session.closed or self._loop is not loop:
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s)
-            connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=True)
-            self._loop = loop
-        return self._session
 
     async def _chunks(
         self, response: aiohttp.ClientResponse, progress: Progress, first_by: float

@@ -1,23 +1,28 @@
 """What has arrived of one remote answer: chunks become pieces, and the usage is kept."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from cput.engines.openai.body import finish_of, usage_of
-from cput.errors import EngineUnavailable
+from cput.engines.openai.body import finish_of
+from cput.errors import EngineUnavailable, InputError
+from cput.ledger.usage import Merged, tier_of
 from cput.records import Call, CountedBy, Ending, Piece, Usage
 
 
 class Progress:
     """Reads the chunks of one answer in order."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, provider: str | None = None) -> None:
+        """``provider`` is who bills the answer."""
         self._call = call
+        self._provider = provider
         self._tokens = 0
-        self._usage: Usage | None = None
+        self._merged = Merged()
         self._reason: str | None = None
         self._model: str | None = None
+        self._tier: str | None = None
         self.done = False
         """The server has said that nothing more comes (``[DONE]``)."""
 
@@ -28,8 +33,8 @@ class Progress:
             AttributeError, KeyError, TypeError: the chunk is not of the wire format's shape.
         """
         self._model = chunk.get("model") or self._model
-        if chunk.get("usage"):
-            self._usage = usage_of(chunk["usage"])
+        self._tier = tier_of(chunk) or self._tier
+        self._count(chunk)
         pieces = []
         for choice in (chunk.get("choices") or [])[:1]:
             self._reason = choice.get("finish_reason") or self._reason
@@ -41,8 +46,9 @@ class Progress:
 
     def so_far(self) -> Usage:
         """Return the last usage seen, else an estimate from the pieces that arrived; neither is the final count."""
-        if self._usage is not None:
-            return replace(self._usage, complete=False)
+        usage = self._counted()
+        if usage is not None:
+            return replace(usage, complete=False)
         return Usage(output=self._tokens, complete=False, counted_by=CountedBy.ESTIMATED)
 
     def ending(self, server: str) -> Ending:
@@ -53,8 +59,28 @@ class Progress:
         """
         if self._reason is None and not self.done:
             raise EngineUnavailable(f"{server} closed the stream before the answer's end")
-        usage = self._usage if self._usage is not None else self.so_far()
-        return Ending(finish=finish_of(self._reason), usage=usage, model=self._model)
+        usage = self._counted() or self.so_far()
+        return Ending(
+            finish=finish_of(self._reason),
+            usage=usage,
+            model=self._model,
+            provider=self._provider,
+            service_tier=self._tier,
+        )
+
+    def _count(self, chunk: Mapping[str, Any]) -> None:
+        """Take in a chunk's usage. One of an unknown shape loses the count and not the answer."""
+        if not isinstance(chunk.get("usage") or {}, Mapping):
+            raise TypeError("the usage of a chunk is not an object")
+        with contextlib.suppress(InputError):
+            self._merged.take(chunk)
+
+    def _counted(self) -> Usage | None:
+        """Return the server's count; None where it gave none, or none that can be read."""
+        with contextlib.suppress(InputError):
+            usage = self._merged.usage(ended=True)
+            return None if usage.counted_by is CountedBy.UNKNOWN else usage
+        return None
 
     def _piece(self, choice: Mapping[str, Any]) -> Piece:
         sampling = self._call.sampling
@@ -78,5 +104,6 @@ class Progress:
 
     def _generated(self, scored: int) -> int:
         """Of the tokens of an echoed whole answer, how many were generated: as counted, else as many as were wanted."""
-        counted = self._usage.output if self._usage is not None else None
+        usage = self._counted()
+        counted = usage.output if usage is not None else None
         return min(scored, self._call.sampling.max_new_tokens if counted is None else counted)
