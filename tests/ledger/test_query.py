@@ -59,7 +59,7 @@ def empty(ledger: Ledger) -> Ledger:
     return ledger
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_arrives_in_whatever_order_the_quick_way_agrees_with_call_by_call(emptied, data):
     ledger = empty(emptied)
@@ -88,6 +88,14 @@ def test_a_larger_ledger_agrees_as_well_on_every_database(ledger):
     assert len(looks) > 3
     for grouping in GROUPINGS:
         expect_the_same(costs(ledger, Question(by=grouping, basis="usage")), ledger.calls())
+
+
+@pytest.mark.parametrize(("value", "threshold", "useful"), [(0.3, 0.1 + 0.2, 1), (0.3, 0.3001, 0), (0.1 + 0.2, 0.3, 1)])
+def test_a_threshold_is_reached_but_for_rounding_as_verdict_has_it(ledger, value, threshold, useful):
+    write(ledger, value=value)
+    answer = costs(ledger, Question(threshold=threshold, basis="usage"))
+    assert answer.total.sums.moments.useful == useful
+    expect_the_same(answer, ledger.calls())
 
 
 async def test_the_answer_given_is_found_among_all_pairs_and_many_triples_of_legs(ledger):

@@ -62,14 +62,15 @@ def test_calls_are_kept_in_segments_of_a_fixed_size(book):
 
 
 @pytest.mark.parametrize("about", ["call_id", "external_key", "episode"])
-def test_a_late_outcome_changes_the_segments_of_its_calls_alone(book, about):
+def test_a_late_outcome_is_laid_over_as_a_patch_of_its_calls_alone(book, about):
     target = next(record.call for record in book.calls() if about == "call_id" or getattr(record.call, about))
     say(book, **{about: target.id if about == "call_id" else getattr(target, about)})
     change = news(book)
     assert not change.anew
-    assert sum(len(segment) for segment in change.segments.values()) <= rows(book, schema.calls)
+    assert set(change.segments) == {-1}
+    assert len(change.segments[-1]) < rows(book, schema.calls)
     if about == "call_id":
-        assert len(change.segments) == 1
+        assert len(change.segments[-1]) == 1
     expect_the_same(costs(book, USAGE), book.calls())
     assert news(book) is None
 
@@ -90,13 +91,27 @@ def test_a_late_attempt_and_a_repriced_charge_are_folded_again(book):
     call = book.calls()[0].call
     leg = Attempt(call_id=call.id, seq=9, engine="e", usage=Usage(output=50), started_s=1.0, finish=Finish.STOP)
     book.record_sync(call, [leg])
-    assert set(news(book).segments) == {0}
+    assert set(news(book).segments) == {-1}
     expect_the_same(costs(book, USAGE), book.calls())
     charge = Charge(call_id=call.id, seq=9, incremental_nano_usd=77, price_version="v9", basis="usage")
     for repricing in (None, "again"):
         book.add_charges([charge], repricing=repricing)
-        assert set(news(book).segments) == {0}
+        assert set(news(book).segments) == {-1}
         expect_the_same(costs(book, USAGE), book.calls())
+
+
+def test_patches_pile_up_in_order_until_all_is_written_anew(book, monkeypatch):
+    """A call said to be useful, then not, then useful again is what was said last, wherever that is kept."""
+    monkeypatch.setattr(kept, "_PATCHED_SHARE", 1)  # ten patched calls of ten, in patches of at most four
+    calls, lowest = [record.call for record in book.calls()], []
+    for turn, number in enumerate([0, 5, 0, 6, 7, 8, 0, 1, 2, 3, 4, 9]):
+        call, at = calls[number], 100.0 + turn
+        value = float(turn % 2)
+        book.add_outcomes([Outcome(call_id=call.id, name="t", value=value, source=Source.HUMAN, observed_s=at)])
+        expect_the_same(costs(book, USAGE), book.calls())
+        with snapshot(book) as connection:
+            lowest.append(connection.execute(select(func.min(schema.folds.c.number))).scalar_one())
+    assert lowest == [-1, -1, -1, -1, -1, -2, -2, -2, -2, -3, -3, 0]
 
 
 def test_most_calls_being_touched_folds_everything_anew(book, monkeypatch):
@@ -128,7 +143,7 @@ def test_folds_that_cannot_be_believed_are_made_anew(book, damage):
 
 
 def test_folds_of_another_format_are_made_anew(book, monkeypatch):
-    monkeypatch.setattr(marks, "FORMAT", 2)
+    monkeypatch.setattr(marks, "FORMAT", marks.FORMAT + 1)
     assert news(book).anew
     expect_the_same(costs(book, USAGE), book.calls())
     assert news(book) is None

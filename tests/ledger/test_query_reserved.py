@@ -125,6 +125,18 @@ def test_each_window_of_a_resumed_run_is_shared_among_its_own_calls(ledger):
     assert [group.sums.idle_nano_usd for group in parts] == [9 * SECOND, 99 * SECOND]
 
 
+def test_a_call_that_begins_with_a_window_belongs_to_it(ledger):
+    run = start(ledger)
+    reserve(ledger, run, 100.0, 10.0, [1.0], tags={"part": "first"})
+    reserve(ledger, run, 200.0, 10.0, [], tags={"part": "second"})
+    call = Call(tags={"part": "second"})
+    usage = Usage(output=1, engine_s=1.0)
+    leg = Attempt(call_id=call.id, seq=0, engine="e", usage=usage, started_s=200.0, finish=Finish.STOP)
+    ledger.record_sync(call, [leg], run=run.id)
+    parts = costs(ledger, Question(by=("tag:part",))).groups
+    assert [group.sums.idle_nano_usd for group in parts] == [9 * SECOND, 10 * SECOND]
+
+
 def test_a_repriced_idle_charge_replaces_the_earlier_one(ledger):
     run = start(ledger)
     reserve(ledger, run, 100.0, 10.0, [4.0])

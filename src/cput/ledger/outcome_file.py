@@ -57,7 +57,7 @@ def read_outcomes(path: Path, *, now_s: float) -> Iterator[Read]:
     seen: Counter[str] = Counter()
     try:
         for line, found in lines:
-            yield Read(line, None, (found,)) if isinstance(found, Wrong) else _outcome(line, found, seen, now_s)
+            yield Read(line, None, (found,)) if isinstance(found, Wrong) else read_outcome(line, found, seen, now_s)
     except OSError as error:
         raise InputError(f"the file '{path}' can't be read: {error.strerror}") from error
 
@@ -109,7 +109,8 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _outcome(line: int, found: Mapping[str, Any], seen: Counter[str], now_s: float) -> Read:
+def read_outcome(line: int, found: Mapping[str, Any], seen: Counter[str], now_s: float) -> Read:
+    """Return the outcome that a line's fields make, or what is wrong with each field."""
     given = {ALIASES.get(name, name): value for name, value in found.items() if value is not None}
     parts = Fields(line, given)
     strange = sorted(set(given) - set(FIELDS))

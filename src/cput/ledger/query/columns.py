@@ -119,6 +119,21 @@ def joined(parts: Sequence[Columns]) -> Columns:
     return Columns(**{name: _joined(name, [getattr(part, name) for part in parts]) for name in _NAMES})
 
 
+def overlaid(columns: Columns, places: Ints, rows: Columns) -> Columns:
+    """Return the columns with ``rows`` in these places; they are written into, so they must be nobody else's."""
+    changed: dict[str, Any] = {}
+    for name, column in _columns(columns):
+        new = getattr(rows, name)
+        if isinstance(column, Coded):
+            words = {word: code for code, word in enumerate(column.words)}
+            codes = np.array([words.setdefault(word, len(words)) for word in new.words], np.int64)
+            column.codes[places] = codes[new.codes]
+            changed[name] = Coded(column.codes, tuple(words))
+        else:
+            column[places] = new
+    return replace(columns, **changed)
+
+
 class _Packed(msgspec.Struct, array_like=True):
     columns: dict[str, tuple[str, memoryview]]
     words: dict[str, list[str | None]]

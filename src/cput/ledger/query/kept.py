@@ -1,20 +1,25 @@
 """Keeps the folds in the ledger, and brings them up to date by what has arrived since.
 
-A *mark* per table says which row was folded last. What lies above the marks names the calls to be folded again: a new
-call, a late outcome or attempt, a repriced charge. Where that is a good part of them, or a mark's row isn't the one it
-was (the database was rebuilt), everything is folded anew. What is kept is never needed: a ledger that can't be written,
-or a database whose rows carry no order of arrival (PostgreSQL), is folded from its rows each time.
+Calls are kept in *segments*, in the order they arrived. A *mark* per table says which row was folded last. What lies
+above the marks names the calls to be folded again: a new call goes behind the last segment; one that something late is
+about (an outcome, an attempt, a repriced charge) goes into a *patch*, a segment with a negative number, laid over the
+others when they are read, until patches are so many that all is written anew.
+
+Where what has arrived is about a good part of all, or a mark's row isn't the one it was (the database was rebuilt),
+everything is folded anew. What is kept is never needed: a ledger that can't be written, or a database whose rows carry
+no order of arrival (PostgreSQL), is folded from its rows each time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from cput.ledger import schema
-from cput.ledger.query.columns import Columns, joined, packed, unpacked
+from cput.ledger.query.bycall import endings
+from cput.ledger.query.columns import Columns, joined, overlaid, packed, unpacked
 from cput.ledger.query.fold import fold
 from cput.ledger.query.marks import (
     NO_MARKS,
@@ -30,6 +35,7 @@ from cput.ledger.query.scan import scan
 
 SEGMENT_CALLS = 16_384
 _FEWEST_ANEW = 20_000
+_PATCHED_SHARE = 8
 _MOST_UNHELD = 8 * SEGMENT_CALLS
 UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, TypeError)
 
@@ -42,7 +48,7 @@ class Change(NamedTuple):
     after: Marks
     """Where it came to."""
     segments: Mapping[int, Columns]
-    """Segments that are new or changed, by number."""
+    """Segments and patches that are new or changed, by number."""
     anew: bool
     """Whether all earlier segments are void."""
 
@@ -72,7 +78,11 @@ def folded(connection: Connection) -> Folded:
     segments |= change.segments if change else {}
     if not segments:
         return Folded(fold(scan(connection)), change)
-    return Folded(joined([segments[number] for number in sorted(segments)]), change)
+    columns = _whole(segments)
+    patched = sum(len(patch) for number, patch in segments.items() if number < 0)
+    if change and patched > max(SEGMENT_CALLS, len(columns) // _PATCHED_SHARE):
+        change = change._replace(segments=dict(enumerate(_cut(columns))), anew=True)
+    return Folded(columns, change)
 
 
 def changed(connection: Connection) -> Change | None:
@@ -103,8 +113,8 @@ def keep(connection: Connection, change: Change) -> None:
     if kept_marks(connection) != change.before:
         return
     table = schema.folds
-    stale = table.c.number >= 0 if change.anew else table.c.number.in_(list(change.segments))
-    connection.execute(delete(table).where(stale))
+    stale = delete(table) if change.anew else delete(table).where(table.c.number.in_(list(change.segments)))
+    connection.execute(stale)
     for number, columns in change.segments.items():
         first = int(columns.arrival[0])
         connection.execute(insert(table).values(number=number, first_arrival=first, data=packed(columns)))
@@ -116,28 +126,48 @@ def _anew(connection: Connection, before: Marks, after: Marks) -> Change:
 
 
 def _brought_up(connection: Connection, before: Marks, after: Marks) -> dict[int, Columns]:
-    """Fold the calls that what has arrived is about; return the segments that they change."""
+    """Fold the calls that what has arrived is about; return the segments that are new or changed."""
     fresh = fold(scan(connection, calls_touched(connection, before, after)))
-    fresh = fresh.take(np.argsort(fresh.arrival))
-    index = connection.execute(select(schema.folds.c.number, schema.folds.c.first_arrival).order_by("number")).all()
-    firsts = np.array([row.first_arrival for row in index], np.int64)
-    home = np.maximum(np.searchsorted(firsts, fresh.arrival, side="right") - 1, 0)
-    segments: dict[int, Columns] = {}
-    for number in np.unique(home).tolist():
-        rows = fresh.take(np.flatnonzero(home == number))
-        old = _segment(connection, number)
-        segments[number] = rows if old is None else _replaced(old, rows)
-    last = max(len(index) - 1, 0)
-    if last in segments:  # the only one that grows
-        segments |= {last + place: part for place, part in enumerate(_cut(segments[last]))}
-    return segments
+    is_new = fresh.arrival > before.arrival("calls")
+    new, known = (fresh.take(rows[np.argsort(fresh.arrival[rows])]) for rows in map(np.flatnonzero, (is_new, ~is_new)))
+    return _appended(connection, new) | _patch(connection, known)
 
 
-def _replaced(segment: Columns, rows: Columns) -> Columns:
-    """Return the segment with ``rows`` in the places of the same calls, or behind."""
-    stays = np.flatnonzero(~np.isin(segment.arrival, rows.arrival))
-    mixed = joined([segment.take(stays), rows])
-    return mixed.take(np.argsort(mixed.arrival))
+def _appended(connection: Connection, rows: Columns) -> dict[int, Columns]:
+    """Return the last segment and those behind it, with ``rows`` at the end."""
+    if len(rows) == 0:
+        return {}
+    last, segment = _segment(connection, func.max(schema.folds.c.number), 0)
+    return {last + place: part for place, part in enumerate(_cut(rows if segment is None else joined([segment, rows])))}
+
+
+def _patch(connection: Connection, rows: Columns) -> dict[int, Columns]:
+    """Return the last patch with ``rows``, or another one where they would be more than a segment."""
+    if len(rows) == 0:
+        return {}
+    last, patch = _segment(connection, func.min(schema.folds.c.number), -1)
+    if patch is None:
+        return {last: rows}
+    if len(patch) + len(rows) > SEGMENT_CALLS:
+        return {last - 1: rows}
+    return {last: _latest([patch, rows])}
+
+
+def _whole(segments: Mapping[int, Columns]) -> Columns:
+    """Return all calls: the segments, with the patches over them."""
+    base = joined([segments[number] for number in sorted(segments) if number >= 0])
+    patches = [segments[number] for number in sorted(segments, reverse=True) if number < 0]
+    if not patches:
+        return base
+    patch = _latest(patches)
+    return overlaid(base, np.searchsorted(base.arrival, patch.arrival), patch)
+
+
+def _latest(parts: Sequence[Columns]) -> Columns:
+    """Return the calls of all parts, each as the last part has it."""
+    both = joined(parts)
+    order = np.argsort(both.arrival, kind="stable")
+    return both.take(order[endings(both.arrival[order])])
 
 
 def _segments(connection: Connection, but: set[int]) -> dict[int, Columns]:
@@ -147,9 +177,14 @@ def _segments(connection: Connection, but: set[int]) -> dict[int, Columns]:
     return {row.number: unpacked(row.data) for row in rows}
 
 
-def _segment(connection: Connection, number: int) -> Columns | None:
-    data = connection.execute(select(schema.folds.c.data).where(schema.folds.c.number == number)).scalar()
-    return None if data is None else unpacked(data)
+def _segment(connection: Connection, which: ColumnElement[int], first: int) -> tuple[int, Columns | None]:
+    """Return the number and rows of the last segment or patch; ``first`` and None where there is none."""
+    number = connection.execute(select(which)).scalar()
+    if number is None or (number < 0) != (first < 0):
+        return first, None
+    return number, unpacked(
+        connection.execute(select(schema.folds.c.data).where(schema.folds.c.number == number)).scalar_one()
+    )
 
 
 def _cut(columns: Columns) -> list[Columns]:

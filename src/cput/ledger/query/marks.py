@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text
 
 from cput.ledger import schema
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the columns or their reading do: folds of another format are made anew."""
 _IDENTITY = {
     "calls": "id",
