@@ -122,9 +122,11 @@ def test_an_existing_file_is_not_replaced_unasked(ledger):
 def test_ctrl_c_leaves_nothing_that_looks_whole(ledger):
     """A real process, a real signal, in the middle of the file."""
     script = """
-        import sys, time
+        import signal, sys, time
         from cput.cli import export as cli
         from cput.ledger.export import write_focus
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 
         slow = write_focus.focus_rows
 
