@@ -17,7 +17,7 @@ from cput.ledger.price.fx import Exchange
 from cput.ledger.price.model import parse_models
 from cput.ledger.store import Ledger
 from cput.records import Usage
-from cput.serve import keys
+from cput.serve import keys, till
 from cput.serve.accounts import Accounts
 from cput.serve.budgets import Per, Unpriced, set_budget, standings
 from cput.serve.gate import Admission, Asked, Caller, Refused
@@ -320,9 +320,15 @@ async def test_a_call_that_is_not_settled_counts_as_reserved_and_is_marked(ledge
 
 
 async def test_without_a_budget_the_database_is_not_written(ledger, accounts, secret, monkeypatch):
-    monkeypatch.setattr("cput.serve.till.writing", lambda _: pytest.fail("it was written"))
+    written, real = [], till.writing
+    monkeypatch.setattr(till, "writing", lambda where: written.append(where) or real(where))
     async with accounts.admit(asked(secret)) as admission:
         admission.settle(usage(1, 1), 5)
+    assert not written
+    set_budget(ledger, SHOP, Decimal(1), per=Per.DAY)
+    async with accounts.admit(asked(secret)) as admission:
+        admission.settle(usage(1, 1), 5)
+    assert written
 
 
 async def test_the_reserve_is_the_price_of_the_prompt_and_of_all_that_may_be_generated(ledger, secret):

@@ -147,6 +147,8 @@ def test_what_was_not_let_in_after_all_is_given_back():
     for _ in range(5):
         rates.take(held, 10).give_back()
     rates.take(held, 10)
+    with pytest.raises(Refused):
+        rates.take(held, 10)
 
 
 def test_two_limits_that_are_reached_tell_the_longer_wait():

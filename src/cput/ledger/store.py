@@ -15,6 +15,7 @@ from cput.errors import InputError
 from cput.ledger import schema
 from cput.ledger.address import Address, address, default_path
 from cput.ledger.database import Database, open_database, sentences
+from cput.ledger.folding import Folding
 from cput.ledger.numbering import AttemptNumbers
 from cput.ledger.reader import read_calls, read_idle_charges
 from cput.ledger.rows import attempt_row, call_row, charge_row, outcome_row, run_row, to_run, to_window, window_row
@@ -40,6 +41,7 @@ class Ledger:
         self._database = database
         self._writer = Writer(database.writing, str(path))
         self._numbers = AttemptNumbers(self._free_seq)
+        self._folding = Folding(database)
 
     @classmethod
     def open(cls, path: Address | str | None = None) -> Self:
@@ -56,6 +58,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what waits and close the connections. Safe to call twice."""
+        self._folding.close()
         self._writer.close()
         self._database.close()
 
@@ -81,7 +84,9 @@ class Ledger:
             InputError: when a record is not allowed; nothing of this call is written then.
             SetupError: when the disk is full, or the database cannot be written or reached.
         """
-        await self._writer.write(_placed(call, attempts, charges, outcomes, run))
+        placed = _placed(call, attempts, charges, outcomes, run)
+        await self._writer.write(placed)
+        self._folding.saw(len(placed))
 
     def record_sync(
         self,
@@ -92,7 +97,9 @@ class Ledger:
         run: str | None = None,
     ) -> None:
         """Do the same as ``record`` from a thread without an event loop."""
-        self._writer.write_sync(_placed(call, attempts, charges, outcomes, run))
+        placed = _placed(call, attempts, charges, outcomes, run)
+        self._writer.write_sync(placed)
+        self._folding.saw(len(placed))
 
     def add_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Write outcomes; they may be about calls that are not written yet, or name only an external key."""
@@ -194,6 +201,7 @@ class Ledger:
     def _write(self, table: str, rows: list[tuple[Any, ...]]) -> None:
         if rows:
             self._writer.write_sync([Placed(table, row) for row in rows])
+            self._folding.saw(len(rows))
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         with sentences(self.path), self._database.reading.begin() as connection:

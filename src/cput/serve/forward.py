@@ -8,7 +8,6 @@ other wrapper they are a call, pieces and an ending like all others. What a wrap
 temperature, a shorter prompt) wins over the client's body.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -111,36 +110,14 @@ class Forward(OpenAI):
             async for part in parts:
                 yield heard.closed(part) if isinstance(part, Ending) else part
 
-    async def _send(self, call: Call) -> aiohttp.ClientResponse:
-        if not isinstance(call, Carried):
-            return await super()._send(call)
-        path = "/completions" if call.prompt is not None else "/chat/completions"
-        text = ""
-        try:
-            async with asyncio.timeout(self._first_s):
-                response = await self._connections.post(
-                    self.base_url + path, body=self._body(call), headers=self._headers(call.request_id)
-                )
-                if response.status >= 400:
-                    text = (await response.read()).decode("utf-8", "replace")
-        except TimeoutError as error:
-            raise EngineUnavailable(f"{self._server} gave no answer in time ({self._limits()})") from error
-        except (aiohttp.ClientError, ConnectionError, ValueError, RuntimeError) as error:
-            raise EngineUnavailable(f"{self._server} can't be reached: {self._safe(str(error))}") from error
-        if response.status < 400:
-            return response
-        response.close()
-        if self._ask_usage and response.status in {400, 422} and "stream_options" in text:
-            self._ask_usage = False  # an older server; the count will be an estimate
-            return await self._send(call)
-        raise refusal(self._server, response.status, self._safe(text, len(text)), response.headers.get("Retry-After"))
+    def _headers(self, call: Call | None) -> dict[str, str]:
+        request_id = call.request_id if isinstance(call, Carried) else None
+        return super()._headers(call) | ({"X-Request-Id": request_id} if request_id else {})
 
-    def _headers(self, request_id: str | None) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        return headers | ({"X-Request-Id": request_id} if request_id else {})
-
-    def _body(self, call: Carried) -> dict[str, Any]:
+    def _body(self, call: Call) -> dict[str, Any]:
         """Return the client's body with the model, streaming and usage put right, and a wrapper's changes."""
+        if not isinstance(call, Carried):
+            return super()._body(call)
         body = {**call.body, "stream": True}
         if not self._any_model:
             body["model"] = self.model

@@ -101,8 +101,7 @@ class OpenAI:
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
         path = "/completions" if call.prompt is not None else "/chat/completions"
-        body = request_body(call, self.model, ask_usage=self._ask_usage, extra=self._extra)
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        body, headers = self._body(call), self._headers(call)
         text = ""
         try:
             async with asyncio.timeout(self._first_s):
@@ -120,6 +119,12 @@ class OpenAI:
             self._ask_usage = False  # an older server; the count will be an estimate
             return await self._send(call)
         raise refusal(self._server, response.status, self._safe(text, len(text)), response.headers.get("Retry-After"))
+
+    def _body(self, call: Call) -> dict[str, Any]:
+        return request_body(call, self.model, ask_usage=self._ask_usage, extra=self._extra)
+
+    def _headers(self, _: Call | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     async def _chunks(
         self, response: aiohttp.ClientResponse, progress: Progress, first_by: float
