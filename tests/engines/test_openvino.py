@@ -9,6 +9,7 @@ import signal
 from dataclasses import replace
 
 import jsonschema
+import openvino
 import pytest
 import pytest_asyncio
 
@@ -197,8 +198,9 @@ async def test_greedy_logprobs_are_those_that_an_echo_of_the_same_text_gives(eng
     _, echoed, ending = await whole(engine, raw(prompt + text, echo=True, max_new_tokens=0))
     scored = [value for piece in echoed for value in piece.prompt_logprobs]
     assert len(scored) == engine.count_tokens(prompt + text) - 1
-    print("greedy", sum(chosen), "echo", sum(scored[-12:]))
-    assert sum(scored[-12:]) == pytest.approx(sum(chosen), abs=0.02)  # prompt and decode kernels round differently
+    # Prompt and decode kernels round differently; where the CPU has BF16 units, the engine computes with 8 bits.
+    in_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert scored[-12:] == pytest.approx(chosen, abs=0.25 if in_bf16 else 0.005)
     assert ending.usage.output == 0
 
 

@@ -19,6 +19,14 @@ positive = st.floats(min_value=1e-9, max_value=1e9)
 TTFT = METRICS[0]
 
 
+@pytest.mark.parametrize("make", [axis.from_zero, axis.spread, axis.around])
+@pytest.mark.parametrize("tiny", [5e-324, 1e-310])
+def test_values_too_small_to_divide_are_drawn_as_nothing(make, tiny):
+    scale = make([tiny], 40.0, 340.0)
+    assert 40 <= scale.at(tiny) <= 340
+    assert scale.ticks()
+
+
 @given(st.lists(positive, min_size=1), st.sampled_from([axis.spread, axis.around]))
 def test_a_scale_holds_order_and_stays_inside(values, make):
     scale = make(values, 40.0, 340.0)

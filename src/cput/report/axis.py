@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _STEPS = (1, 2, 5, 10)
 _LOG_FROM = 30.0  # a range of more than this factor is unreadable on a linear scale
+_SMALLEST = 1e-300  # below it, floats have no digits left to divide a scale with
 _DEEPEST = 1e-6  # a value further below the highest is held at the left end: more decades could not be told apart
 
 
@@ -40,7 +41,7 @@ class Scale:
 def from_zero(values: Iterable[float], start: float, end: float) -> Scale:
     """Return a linear scale from 0 to just above the largest of ``values``."""
     high = max((value for value in values), default=0.0)
-    return Scale(0.0, high * 1.04 if high > 0 else 1.0, start, end)
+    return Scale(0.0, high * 1.04 if high > _SMALLEST else 1.0, start, end)
 
 
 def spread(values: Sequence[float], start: float, end: float) -> Scale:
@@ -54,7 +55,7 @@ def spread(values: Sequence[float], start: float, end: float) -> Scale:
 
 def around(values: Sequence[float], start: float, end: float) -> Scale:
     """Return a logarithmic scale with a margin around positive ``values``, at least a factor of 2 wide."""
-    positive = [value for value in values if value > 0] or [1.0]
+    positive = [value for value in values if value > _SMALLEST] or [1.0]
     high = max(positive)
     low = max(min(positive), high * _DEEPEST)
     margin = max((high / low) ** 0.08, math.sqrt(2 * low / high) if high < 2 * low else 1.0)
