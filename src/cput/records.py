@@ -197,6 +197,8 @@ class Piece:
     """Natural log-probability of each of those tokens, where asked for."""
     prompt_logprobs: tuple[float, ...] = ()
     """Natural log-probability of each prompt token but the first, where ``echo`` was asked for."""
+    whole: bool = False
+    """All of the answer in one piece: when its first token was made, nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,8 @@ class Server:
         answer = Echo(token_s=self.token_s, context_length=CONTEXT_WORDS).answer(
             Call(messages=turns, prompt=body.get("prompt"), sampling=sampling)
         )
+        if not body.get("stream"):
+            return await self.whole(answer, chat=chat)
         response = None
         try:
             async for piece in answer:
@@ -63,8 +65,7 @@ class Server:
                 part = {"delta": {"content": piece.text}} if chat else {"text": piece.text}
                 await self.send(response, {"model": "echo-1", "choices": [{"index": 0, **part}]})
         except PromptTooLong as error:
-            message = f"This model's maximum context length is {CONTEXT_WORDS} tokens. {error}"
-            return web.json_response({"error": {"message": message, "code": "context_length_exceeded"}}, status=400)
+            return too_long(error)
         response = response or await self.begin(request)
         last = {"delta": {}} if chat else {"text": ""}
         await self.send(response, {"choices": [{"index": 0, **last, "finish_reason": answer.ending.finish.value}]})
@@ -75,6 +76,17 @@ class Server:
         await self.write(response, b"data: [DONE]" + self.line_end * 2)
         await response.write_eof()
         return response
+
+    async def whole(self, answer, *, chat):
+        try:
+            text = await answer.text()
+        except PromptTooLong as error:
+            return too_long(error)
+        usage, reason = answer.ending.usage, answer.ending.finish.value
+        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        body = {"model": "echo-1", "choices": [{"index": 0, **said, "finish_reason": reason}]}
+        counts = {"prompt_tokens": usage.input, "completion_tokens": usage.output}
+        return web.json_response(body | ({"usage": counts | self.usage_extra} if self.sends_usage else {}))
 
     async def begin(self, request, content_type="text/event-stream; charset=utf-8") -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": content_type})
@@ -94,6 +106,11 @@ class Server:
         for at in range(0, len(data), 3):  # borders inside characters, inside CRLF
             await response.write(data[at : at + 3])
             await asyncio.sleep(0)
+
+
+def too_long(error):
+    message = f"This model's maximum context length is {CONTEXT_WORDS} tokens. {error}"
+    return web.json_response({"error": {"message": message, "code": "context_length_exceeded"}}, status=400)
 
 
 def status(code, body, headers=None):

@@ -207,7 +207,7 @@ class _Leg:
             return
         now = self.clock()
         if self.last is None:
-            self.ttft_s = now - self.sent
+            self.ttft_s = None if piece.whole else now - self.sent
         else:
             self.gaps_s.append(now - self.last)
         self.last = now

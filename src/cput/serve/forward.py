@@ -2,8 +2,9 @@
 
 ``Call`` holds what every engine understands. An upstream that speaks OpenAI's dialect understands more: tools, vision,
 several choices, fields that came up last week. A ``Carried`` call has the client's body beside the call's fields, and
-``Forward`` sends that body, with the model, streaming and the usage count put right; what comes back are ``Said``
-pieces with the upstream's choices, closed by a ``Closed`` ending with its usage and reasons. To the meter and to every
+``Forward`` sends that body, with the model and the asking for usage put right; what comes back are ``Said`` pieces with
+the upstream's choices, closed by a ``Closed`` ending with its usage and reasons. Who asks for a whole answer is given
+the upstream's whole answer: some upstreams stream less than they can say, or not at all. To the meter and to every
 other wrapper they are a call, pieces and an ending like all others. What a wrapper changed in the call (a retry's
 temperature, a shorter prompt) wins over the client's body.
 """
@@ -38,6 +39,8 @@ class Carried(Call):
     """The client's fields in OpenAI's dialect, as they came."""
     read: Call
     """The call as it was read from ``body``; what differs from it now was changed on purpose."""
+    stream: bool = True
+    """Whether the client wants it piece by piece; the upstream is asked as the client asks."""
     request_id: str | None = None
     """Sent on as ``X-Request-Id``."""
 
@@ -115,15 +118,15 @@ class Forward(OpenAI):
         return super()._headers(call) | ({"X-Request-Id": request_id} if request_id else {})
 
     def _body(self, call: Call) -> dict[str, Any]:
-        """Return the client's body with the model, streaming and usage put right, and a wrapper's changes."""
+        """Return the client's body with the model and the asking for usage put right, and a wrapper's changes."""
         if not isinstance(call, Carried):
             return super()._body(call)
-        body = {**call.body, "stream": True}
+        body = dict(call.body)
         if not self._any_model:
             body["model"] = self.model
-        if self._ask_usage:
+        if call.stream and self._ask_usage:
             body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
-        else:
+        elif call.stream:
             body.pop("stream_options", None)
         if call.sampling != call.read.sampling:
             ours = request_body(call, self.model, ask_usage=False, extra={})
@@ -190,4 +193,5 @@ class Heard(Progress):
         if "message" in said:  # an upstream that does not stream
             said["delta"] = said.pop("message")
         read = self._piece(choice)
-        return [Said(text=read.text, tokens=read.tokens or 1, logprobs=read.logprobs, index=index, said=said)]
+        tokens, whole = read.tokens or 1, read.whole
+        return [Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=whole, index=index, said=said)]

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from cput.errors import InputError
 from cput.records import Call, Finish, Grammar, GrammarKind, Sampling
 
@@ -14,6 +16,30 @@ FINISHES = {
     "abort": Finish.CANCELLED,
     "error": Finish.ERROR,
 }
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def json_bytes(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON; msgspec has no whole numbers beyond 64 bits, which a client may have sent."""
+    try:
+        return _encode(body)
+    except OverflowError:
+        return json.dumps(body).encode()
+
+
+def from_json(data: bytes) -> Any:
+    """Return what a server's JSON says, also where it is Python's (``NaN``, ``-Infinity`` among log-probabilities).
+
+    Raises:
+        ValueError, RecursionError: it is no JSON.
+    """
+    try:
+        return _decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data)
 
 
 def request_body(call: Call, model: str, *, ask_usage: bool, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ goes into the request's header and nowhere else: where a server's answer repeats
 
 import asyncio
 import contextlib
-import json
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from cput.engines.openai.body import request_body
+from cput.engines.openai.body import from_json, json_bytes, request_body
 from cput.engines.openai.connections import Connections
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import error_sentence, refusal
@@ -101,7 +100,7 @@ class OpenAI:
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
         path = "/completions" if call.prompt is not None else "/chat/completions"
-        body, headers = self._body(call), self._headers(call)
+        body, headers = json_bytes(self._body(call)), self._headers(call)
         text = ""
         try:
             async with asyncio.timeout(self._first_s):
@@ -130,7 +129,7 @@ class OpenAI:
         self, response: aiohttp.ClientResponse, progress: Progress, first_by: float
     ) -> AsyncGenerator[dict[str, Any], None]:
         if "text/event-stream" not in response.headers.get("Content-Type", ""):
-            progress.done = True  # a server that does not stream answers in one body
+            progress.done = progress.whole = True
             yield self._chunk(await self._read(response, first_by, whole=True))
             return
         events, begun = EventReader(), False
@@ -166,14 +165,14 @@ class OpenAI:
 
     def _chunk(self, data: bytes) -> dict[str, Any]:
         try:
-            chunk = json.loads(data)
+            chunk = from_json(data)
         except (ValueError, RecursionError) as error:
             shown = self._safe(data.decode("utf-8", "replace"))
             raise UpstreamError(f"{self._server} sent something that is not JSON: {shown!r}") from error
         if not isinstance(chunk, dict):
             raise UpstreamError(f"{self._server} sent something that is not a chunk: {self._safe(str(chunk))!r}")
         if chunk.get("error"):
-            said = self._safe(error_sentence(json.dumps(chunk)), 300)
+            said = self._safe(error_sentence(json_bytes(chunk).decode()), 300)
             raise UpstreamError(f"{self._server} broke off with an error: {said}")
         return chunk
 
@@ -202,6 +201,8 @@ def _shown(base_url: str) -> str:
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     """Read the body's last bytes, so that the connection can carry the next call, where they come at once."""
+    if response.content.at_eof():
+        return
     with contextlib.suppress(TimeoutError, aiohttp.ClientError, ConnectionError, RuntimeError):
         async with asyncio.timeout(DRAIN_S):
             while await response.content.readany():

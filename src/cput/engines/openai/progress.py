@@ -25,6 +25,8 @@ class Progress:
         self._tier: str | None = None
         self.done = False
         """The server has said that nothing more comes (``[DONE]``)."""
+        self.whole = False
+        """The server does not stream: the answer comes in one body."""
 
     def take(self, chunk: Mapping[str, Any]) -> list[Piece]:
         """Return the pieces of a chunk (none or one).
@@ -99,7 +101,11 @@ class Progress:
             text = text.removeprefix(self._call.prompt)
         tokens = len(chosen) or (1 if text or hidden else 0)
         return Piece(
-            text=text, tokens=tokens, logprobs=tuple(chosen) if sampling.logprobs else (), prompt_logprobs=prompt
+            text=text,
+            tokens=tokens,
+            logprobs=tuple(chosen) if sampling.logprobs else (),
+            prompt_logprobs=prompt,
+            whole=self.whole,
         )
 
     def _generated(self, scored: int) -> int:

@@ -51,7 +51,7 @@ class Chat:
             Call(messages=turns_of(wanted.messages, strict=strict), sampling=sampling), wanted, head, defaults
         )
         voice = ChatVoice(call.id, wanted.model, include_usage=wanted.include_usage)
-        carried = call if strict else carry(call, body, head)
+        carried = call if strict else carry(call, body, head, stream=wanted.stream)
         return Asking(call=carried, model=wanted.model, stream=wanted.stream, choices=wanted.n, voice=voice)
 
     def fault(self, fault: Fault) -> bytes:
@@ -79,7 +79,7 @@ def call_of(call: Call, wanted: Wanted, head: Head, defaults: Defaults) -> Call:
     )
 
 
-def carry(call: Call, body: Mapping[str, Any], head: Head) -> Carried:
+def carry(call: Call, body: Mapping[str, Any], head: Head, *, stream: bool) -> Carried:
     """Return the call with the body that it was read from, for an upstream that speaks the dialect."""
     return Carried(
         id=call.id,
@@ -92,6 +92,7 @@ def carry(call: Call, body: Mapping[str, Any], head: Head) -> Carried:
         tags=call.tags,
         body=body,
         read=call,
+        stream=stream,
         request_id=head.request_id,
     )
 

@@ -48,7 +48,7 @@ class Completions:
         call = call_of(Call(prompt=_prompt(wanted.prompt, strict=strict), sampling=sampling), wanted, head, defaults)
         prompts = len(wanted.prompt) if isinstance(wanted.prompt, list) and _texts(wanted.prompt) else 1
         return Asking(
-            call=call if strict else carry(call, body, head),
+            call=call if strict else carry(call, body, head, stream=wanted.stream),
             model=wanted.model,
             stream=wanted.stream,
             choices=wanted.n * prompts,
