@@ -75,9 +75,9 @@ def test_a_full_disk_is_a_sentence_and_the_ledger_goes_on_when_there_is_space(tm
 
 def _limit_pages(ledger: Ledger, limit: str | None) -> None:
     """Make SQLite itself say that the disk is full."""
-    with ledger._database.writing.begin() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 2 if limit else 2**30}")
+    driver = ledger._writer._transactions._kept.driver_connection  # the limit is a connection's own
+    (pages,) = driver.execute("PRAGMA page_count").fetchone()
+    driver.execute(f"PRAGMA max_page_count = {pages + 2 if limit else 2**30}")
 
 
 def test_a_disk_that_fails_in_a_write_is_a_sentence_and_the_file_stays_whole(tmp_path):

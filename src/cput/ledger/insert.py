@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Dialect, Engine, Table
+from sqlalchemy import Dialect, Engine, Table
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from cput.ledger import schema
 from cput.ledger.rows import RowTuple
+from cput.ledger.transact import Statements
 
 _TABLES = (
     schema.runs,  # before what refers to them
@@ -30,7 +31,7 @@ _SIZES = tuple(sorted({*(1 << power for power in range(11)), *(3 << power for po
 class Insert(Protocol):
     """One table's insert."""
 
-    def run(self, connection: Connection, rows: list[RowTuple]) -> None:
+    def run(self, connection: Statements, rows: list[RowTuple]) -> None:
         """Insert rows, in the order of the table's columns."""
         ...
 
@@ -57,7 +58,7 @@ class _Sqlite:
         self._texts = {size: f"{head} VALUES {', '.join([f'{group})'] * size)}{rest}" for size in _SIZES}
         self._has_key = not _numbered(table)
 
-    def run(self, connection: Connection, rows: list[RowTuple]) -> None:
+    def run(self, connection: Statements, rows: list[RowTuple]) -> None:
         start = 0
         while start < len(rows):
             size = self._size(len(rows) - start)
@@ -87,7 +88,7 @@ class _Postgresql:
         names = [column.name for column in table.columns][self._start :]
         self._text = str(statement.compile(dialect=positional, column_keys=names))
 
-    def run(self, connection: Connection, rows: list[RowTuple]) -> None:
+    def run(self, connection: Statements, rows: list[RowTuple]) -> None:
         connection.exec_driver_sql(self._text, [row[self._start :] for row in rows])
 
 

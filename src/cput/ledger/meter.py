@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cput.errors import InputError, PromptTooLong
 from cput.protocols import Answer, Engine
-from cput.records import Attempt, Call, Charge, CountedBy, Ending, Finish, Piece, Role, Usage
+from cput.records import Attempt, Call, Charge, CountedBy, Ending, Finish, Piece, Role, Usage, changed
 
 TURNED_AWAY = frozenset({401, 402, 403, 404, 405, 413, 415, 422, 429, 503, 529})
 """HTTP statuses by which a server says that it did not begin: nothing was read and nothing is billed. Not among them
@@ -128,12 +128,12 @@ class Metered:
         finally:
             ended = inner.ending if inner is not None and inner.ended else None
             told = ended if ended is not None else Ending(finish=finish, usage=Usage())
-            leg.end(replace(told, finish=finish), error)
+            leg.end(changed(told, finish=finish), error)
             await self._record(leg)
 
     async def _record(self, leg: "_Leg") -> Ending:
         """Write the attempt with its charge; return how it ended, as it was written down."""
-        kept = leg.call if self._keep_text else replace(leg.call, messages=(), prompt=None)
+        kept = leg.call if self._keep_text else without_text(leg.call)
         ending = leg.ending = self._settled(leg)
         attempt = leg.attempt(self._role, self._engine.name, ending)
         try:
@@ -147,7 +147,7 @@ class Metered:
     def _settled(self, leg: "_Leg") -> Ending:
         """Return the leg's ending with what the engine did not say filled in."""
         assert leg.ending is not None
-        return replace(
+        return changed(
             leg.ending,
             usage=self._estimated(leg, leg.usage),
             provider=leg.ending.provider or self._provider,
@@ -167,7 +167,22 @@ class Metered:
         if prompt is None:
             return usage
         output = leg.tokens if usage.output is None else usage.output
-        return replace(usage, input_uncached=prompt, output=output, complete=False, counted_by=CountedBy.ESTIMATED)
+        return changed(usage, input_uncached=prompt, output=output, complete=False, counted_by=CountedBy.ESTIMATED)
+
+
+def without_text(call: Call) -> Call:
+    """Return a call as it is kept where its text is not."""
+    return Call(
+        id=call.id,
+        sampling=call.sampling,
+        workload=call.workload,
+        item=call.item,
+        tenant=call.tenant,
+        external_key=call.external_key,
+        policy=call.policy,
+        episode=call.episode,
+        tags=call.tags,
+    )
 
 
 def _turned_away(error: Exception) -> bool:
@@ -222,7 +237,7 @@ class _Leg:
         """What the engine says it used; where it does not know the output, the tokens that arrived."""
         usage = self.ending.usage if self.ending else Usage()
         if usage.output is None and self.tokens:
-            return replace(usage, output=self.tokens, complete=False, counted_by=CountedBy.ESTIMATED)
+            return changed(usage, output=self.tokens, complete=False, counted_by=CountedBy.ESTIMATED)
         return usage
 
     def attempt(self, role: Role, engine: str, ending: Ending) -> Attempt:

@@ -28,7 +28,7 @@ def prepare(path: Path) -> None:
 def engine(path: Path, *, writing: bool) -> Engine:
     """Return connections to the file; those that are not for writing cannot write, and see one snapshot each."""
     made = create_engine(
-        "sqlite://", creator=lambda: _connect(path), poolclass=QueuePool, pool_size=1 if writing else 4, max_overflow=16
+        "sqlite://", creator=lambda: _connect(path), poolclass=QueuePool, pool_size=2 if writing else 4, max_overflow=16
     )
 
     @event.listens_for(made, "connect")

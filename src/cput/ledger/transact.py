@@ -5,16 +5,28 @@ breaks at the commit leaves open whether the rows were kept: the server is then 
 rows (idle charges without a window) would count twice if they were simply written again.
 """
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, PoolProxiedConnection, text
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 
 from cput.errors import SetupError
 from cput.ledger.faults import BUSY_TIMEOUT_S, explain, state_of
 
-Work = Callable[[Connection], None]
+
+class Statements(Protocol):
+    """What runs a statement in the database's own dialect; a SQLAlchemy ``Connection`` is one."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any, /) -> Any:
+        """Run it with its parameters, or with a list of them."""
+        ...
+
+
+Work = Callable[[Statements], None]
 _NUMBER = text("SELECT CAST(pg_current_xact_id() AS text)")
 _STATUS = text("SELECT pg_xact_status(CAST(:number AS xid8))")
 _PASSING = frozenset({"40001", "40P01", "53300", "57P01", "57P02", "57P03"})
@@ -22,18 +34,62 @@ _PASSING = frozenset({"40001", "40P01", "53300", "57P01", "57P02", "57P03"})
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 
 
-def transact(engine: Engine, where: str, work: Work) -> None:
-    """Do ``work`` in one transaction; return when it is durable.
+class Transactions:
+    """Does work in one transaction after another, in one thread.
 
-    Raises:
-        SQLAlchemyError: what the database raises and will raise again.
-        SetupError: when a server is away for longer than ``BUSY_TIMEOUT_S``.
+    On SQLite they run on the driver's connection itself, which is kept: SQLAlchemy's way to the same three statements
+    and back takes 0.25 ms, twice as long as SQLite with its fsync.
     """
-    if engine.dialect.name == "sqlite":
-        with engine.begin() as connection:
-            work(connection)
-    else:
-        _Lasting(engine, where).run(work)
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self._engine = engine
+        self._where = where
+        self._kept: PoolProxiedConnection | None = None
+
+    def run(self, work: Work) -> None:
+        """Do ``work``; return when it is durable.
+
+        Raises:
+            SQLAlchemyError: what the database raises and will raise again.
+            SetupError: when a server is away for longer than ``BUSY_TIMEOUT_S``.
+        """
+        if self._engine.dialect.name == "sqlite":
+            self._on_sqlite(work)
+        else:
+            _Lasting(self._engine, self._where).run(work)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
+    def _on_sqlite(self, work: Work) -> None:
+        if self._kept is None:
+            self._kept = self._engine.raw_connection()
+        driver = self._kept.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        try:
+            driver.execute("BEGIN IMMEDIATE")  # takes the write lock at once, where the busy timeout applies
+            work(_OnDriver(driver))
+            driver.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise DBAPIError.instance("", None, error, sqlite3.Error) from error
+            raise
+
+
+class _OnDriver:
+    """A driver's connection, called as SQLAlchemy's is."""
+
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self._driver = driver
+
+    def exec_driver_sql(self, statement: str, parameters: Any, /) -> Any:
+        return self._driver.execute(statement, parameters)
 
 
 class _Lasting:

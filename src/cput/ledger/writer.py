@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from cput.errors import CputError, SetupError
@@ -22,7 +22,7 @@ from cput.ledger.faults import explain, is_full
 from cput.ledger.insert import inserts
 from cput.ledger.rows import RowTuple
 from cput.ledger.texts import escaped, unstorable
-from cput.ledger.transact import transact
+from cput.ledger.transact import Statements, Transactions
 from cput.ledger.turns import Turns
 
 _MAX_ENTRIES = 8192
@@ -56,6 +56,7 @@ class Writer:
         self._where = where
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._inserts = inserts(engine)
+        self._transactions = Transactions(engine, where)
         self._turns = Turns()
         self._closed = False
         self._gate = threading.Lock()
@@ -85,6 +86,7 @@ class Writer:
             self._closed = True
             self._queue.put(None)
         self._thread.join()
+        self._transactions.close()
 
     def _put(self, entry: _Entry) -> None:
         with self._gate:  # nothing may be queued behind the closing mark: it would wait for ever
@@ -151,12 +153,12 @@ class Writer:
             for table, row in entry.rows:
                 by_table[table].append(row)
 
-        def insert(connection: Connection) -> None:
+        def insert(connection: Statements) -> None:
             for table, one in self._inserts.items():
                 if table in by_table:
                     one.run(connection, by_table[table])
 
-        transact(self._engine, self._where, insert)
+        self._transactions.run(insert)
 
     def _wake(self, batch: list[_Entry], errors: list[CputError | None]) -> None:
         """Tell every waiter how it went; one wake-up per event loop."""

@@ -5,14 +5,13 @@ and out piece by piece. A piece of the engine is one event and goes out when it 
 on record: the meter writes an attempt down before it lets the end of the answer through.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from cput.errors import EngineError
 from cput.protocols import Answer
-from cput.records import Call, Ending, Finish
+from cput.records import Call, Ending, Finish, changed
 from cput.serve.body import ClientGone, object_of, read_body
 from cput.serve.dialects.base import Asking, Dialect
 from cput.serve.door import Door, Model
@@ -79,7 +78,7 @@ class Answering:
         """Let the engine answer; return what is still to be sent: the end of a stream, or the whole."""
         asked, tenant = asking.call, admission.tenant
         key, episode = scoped(tenant, asked.external_key), scoped(tenant, asked.episode)
-        call = replace(asked, tenant=tenant, policy=stack.policy, external_key=key, episode=episode)
+        call = changed(asked, tenant=tenant, policy=stack.policy, external_key=key, episode=episode)
         exchange.facts |= {"tenant": tenant, "key_id": admission.key_id}
         with self._door.tally.following(call.id) as legs:
             try:

@@ -1,7 +1,7 @@
 """The application factory. ``application(door)`` is all that a server needs: uvicorn here, Ray Serve elsewhere."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cput.serve.answering import Answering
 from cput.serve.dialects.base import Dialect
@@ -32,11 +33,31 @@ DIALECTS: dict[str, Dialect] = {
 _OTHERWISE = DIALECTS["/v1/chat/completions"]
 
 
-def application(door: Door) -> Starlette:
+def application(door: Door) -> ASGIApp:
     """Return the ASGI application of a door; leaving its life span closes the door's engines, not its ledger."""
+    answering = {path: Answering(door, dialect) for path, dialect in DIALECTS.items()}
+    straight = {path: Edge(endpoint, door, shape) for path, endpoint in answering.items()}
+    return Straight(straight, _routed(door, answering))
+
+
+class Straight:
+    """Goes straight to the endpoints that answer calls; a router's way there costs as much as reading the call."""
+
+    def __init__(self, answering: Mapping[str, ASGIApp], other: ASGIApp) -> None:
+        self._answering = answering
+        self._other = other
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        endpoint = self._answering.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (endpoint or self._other)(scope, receive, send)
+
+
+def _routed(door: Door, answering: Mapping[str, ASGIApp]) -> Starlette:
+    """Return the application of all paths; what answers calls is among them for the methods that it does not have."""
     outcomes, pages = Outcomes(door), Pages(door)
     routes = [
-        *(Route(path, Answering(door, dialect), methods=["POST"]) for path, dialect in DIALECTS.items()),
+        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in answering.items()),
         Route("/v1/embeddings", pages.embeddings, methods=["POST"]),
         Route("/v1/models", pages.models, methods=["GET"]),
         Route("/v1/models/{model:path}", pages.model, methods=["GET"]),

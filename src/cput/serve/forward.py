@@ -9,8 +9,7 @@ other wrapper they are a call, pieces and an ending like all others. What a wrap
 temperature, a shorter prompt) wins over the client's body.
 """
 
-import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +83,7 @@ class Forward(OpenAI):
         if not isinstance(call, Carried):
             return super().answer(call)
         heard = Heard(call, self.provider)
-        return Answer(self._carry(call, heard), heard.so_far)
+        return Answer(self._stream(call, heard), heard.so_far)
 
     async def models(self, within_s: float = 10.0) -> list[dict[str, Any]]:
         """Return the upstream's ``GET /models`` entries.
@@ -107,11 +106,6 @@ class Forward(OpenAI):
         if not isinstance(listed, list):
             raise UpstreamError(f"{self._server} gave no list of models")
         return [entry for entry in listed if isinstance(entry, dict)]
-
-    async def _carry(self, call: Carried, heard: "Heard") -> AsyncGenerator[Piece | Ending, None]:
-        async with contextlib.aclosing(self._stream(call, heard)) as parts:  # a hang-up must reach the connection
-            async for part in parts:
-                yield heard.closed(part) if isinstance(part, Ending) else part
 
     def _headers(self, call: Call | None) -> dict[str, str]:
         request_id = call.request_id if isinstance(call, Carried) else None
@@ -170,8 +164,9 @@ class Heard(Progress):
         self._tokens = tokens + sum(piece.tokens for piece in pieces)  # of all choices, and of tool calls too
         return pieces
 
-    def closed(self, ending: Ending) -> Closed:
-        """Return the ending with the upstream's words."""
+    def ending(self, server: str) -> Closed:
+        """Return how the answer closed, with the upstream's words; see ``Progress.ending``."""
+        ending = super().ending(server)
         return Closed(
             finish=ending.finish,
             usage=ending.usage,

@@ -24,7 +24,7 @@ class Connections:
         self._single: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def post(self, url: str, *, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def post(self, url: URL, *, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Send a JSON body and return the response once its head has come.
 
         Raises:
@@ -56,7 +56,7 @@ class Connections:
             self._kept = self._single = None
             self._loop = loop
 
-    def _session(self, url: str, *, force_close: bool) -> aiohttp.ClientSession:
+    def _session(self, url: URL, *, force_close: bool) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_reused)
         proxy, proxy_auth = _proxy_of(url)
@@ -71,13 +71,12 @@ class Connections:
         )
 
 
-def _proxy_of(url: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+def _proxy_of(target: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
     """Return the proxy that the environment names for a URL, and its credentials.
 
     Asked once per session: aiohttp's ``trust_env`` reads the environment and the user's netrc for every request, which
     took a third of the gateway's time, and would send netrc's passwords to a server that was given no key.
     """
-    target = URL(url)
     if target.host is None or urllib.request.proxy_bypass(target.host):
         return None, None
     named = urllib.request.getproxies().get(target.scheme)

@@ -55,6 +55,7 @@ class OpenAI:
         self.name = f"openai:{model}"
         self.base_url = base_url.rstrip("/")
         self._server = _shown(self.base_url)
+        self._chat_url, self._text_url = URL(f"{self.base_url}/chat/completions"), URL(f"{self.base_url}/completions")
         self.provider = provider_of(self._server)
         self.model = model
         self._key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
@@ -99,12 +100,12 @@ class OpenAI:
             raise UpstreamError(f"{self._server} sent a chunk of an unknown shape: {self._safe(str(chunk))}") from error
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
-        path = "/completions" if call.prompt is not None else "/chat/completions"
+        url = self._text_url if call.prompt is not None else self._chat_url
         body, headers = json_bytes(self._body(call)), self._headers(call)
         text = ""
         try:
             async with asyncio.timeout(self._first_s):
-                response = await self._connections.post(self.base_url + path, body=body, headers=headers)
+                response = await self._connections.post(url, body=body, headers=headers)
                 if response.status >= 400:
                     text = (await response.read()).decode("utf-8", "replace")
         except TimeoutError as error:

@@ -47,12 +47,16 @@ class Expression(NamedTuple):
 
     plus: tuple[Path, ...]
     minus: tuple[Path, ...]
+    first: frozenset[str] | None
+    """Fields of the usage object of which one must be there; None where a path begins at the body's top."""
 
 
 def expression(text: str) -> Expression:
     """Compile the text of one expression."""
     plus, *minus = text.split(" - ")
-    return Expression(tuple(map(_path, plus.split(" + "))), tuple(map(_path, minus)))
+    sums, less = tuple(map(_path, plus.split(" + "))), tuple(map(_path, minus))
+    begins = None if any(path.top for path in sums) else frozenset(path.steps[0].name for path in sums)
+    return Expression(sums, less, begins)
 
 
 def amount(found: Expression, usage: Mapping[str, Any], body: Mapping[str, Any]) -> Amount | None:
@@ -61,6 +65,8 @@ def amount(found: Expression, usage: Mapping[str, Any], body: Mapping[str, Any])
     Raises:
         InputError: something else than an amount, an object or a list stands there.
     """
+    if found.first is not None and found.first.isdisjoint(usage):
+        return None
     total: Amount | None = None
     for path in found.plus:
         value = _at(body if path.top else usage, path.steps, path.text)

@@ -47,9 +47,7 @@ class Chat:
         sampling = sampling_of(wanted, defaults, logprobs=wanted.logprobs)
         if strict:
             sampling = replace(sampling, grammar=grammar_of(wanted.response_format))
-        call = call_of(
-            Call(messages=turns_of(wanted.messages, strict=strict), sampling=sampling), wanted, head, defaults
-        )
+        call = call_of(wanted, head, defaults, messages=turns_of(wanted.messages, strict=strict), sampling=sampling)
         voice = ChatVoice(call.id, wanted.model, include_usage=wanted.include_usage)
         carried = call if strict else carry(call, body, head, stream=wanted.stream)
         return Asking(call=carried, model=wanted.model, stream=wanted.stream, choices=wanted.n, voice=voice)
@@ -68,10 +66,10 @@ def named_model(body: Mapping[str, Any]) -> str:
     return model
 
 
-def call_of(call: Call, wanted: Wanted, head: Head, defaults: Defaults) -> Call:
-    """Return ``call`` with what headers and metadata say about it."""
-    return replace(
-        call,
+def call_of(wanted: Wanted, head: Head, defaults: Defaults, **asked: Any) -> Call:
+    """Return the call that asks for ``asked``, with what headers and metadata say about it."""
+    return Call(
+        **asked,
         workload=head.workload or defaults.workload,
         external_key=head.external_key,
         episode=head.episode,

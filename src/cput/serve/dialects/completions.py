@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from cput.records import Call, Ending, Piece
+from cput.records import Ending, Piece
 from cput.serve.body import fields_of, shown
 from cput.serve.dialects.base import Asking, Defaults, Takes
 from cput.serve.dialects.chat import DONE, call_of, carry, envelope, named_model
@@ -45,7 +45,8 @@ class Completions:
             refuse_unhonoured(body, TextBody)
             _refuse_alternatives(wanted)
         sampling = sampling_of(wanted, defaults, logprobs=wanted.logprobs is not None)
-        call = call_of(Call(prompt=_prompt(wanted.prompt, strict=strict), sampling=sampling), wanted, head, defaults)
+        prompt = _prompt(wanted.prompt, strict=strict)
+        call = call_of(wanted, head, defaults, prompt=prompt, sampling=sampling)
         prompts = len(wanted.prompt) if isinstance(wanted.prompt, list) and _texts(wanted.prompt) else 1
         return Asking(
             call=call if strict else carry(call, body, head, stream=wanted.stream),
