@@ -16,7 +16,9 @@ import aiohttp
 class Connections:
     """The sessions of one server. An event loop that replaced the first one gets sessions of its own."""
 
-    def __init__(self, connect_timeout_s: float) -> None:
+    def __init__(self, connect_timeout_s: float, *, resend: bool = True) -> None:
+        """``resend`` False leaves the second sending to a wrapper, under which each is an attempt of its own."""
+        self._resend = resend
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._kept: aiohttp.ClientSession | None = None
         self._single: aiohttp.ClientSession | None = None
@@ -35,7 +37,7 @@ class Connections:
         try:
             return await self._kept.post(url, json=body, headers=headers, trace_request_ctx=sent)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not sent.reused:
+            if not (sent.reused and self._resend):
                 raise
         if self._single is None or self._single.closed:
             self._single = self._session(force_close=True)
