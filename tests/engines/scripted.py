@@ -50,7 +50,8 @@ class Scripted:
             word = self.script.pop(0) if self.script else "ok"
             try:
                 if word in ERRORS:
-                    raise ERRORS[word]()
+                    error = ERRORS[word]()
+                    raise error
                 if word == "hangs":
                     await asyncio.sleep(30)
                 if word in {"slow", "late"}:
