@@ -12,6 +12,7 @@ from gateways import chat_body, events, get, post, said
 from upstream_gateways import entry, gateway_of, legs
 from wire_server import silent, status, stream
 
+from cput.cli.serve import serve
 from cput.errors import InputError
 from cput.records import Finish
 from cput.serve.dialects.base import Defaults
@@ -323,3 +324,20 @@ async def test_a_model_of_this_machine_is_the_last_resort_and_refuses_what_it_ca
         kinds = [[(leg[0], leg[2]) for leg in call] for call in legs(gateway)]
         failed = [("a", "error"), ("b", "error")]
         assert kinds == [[*failed, ("here", "length")], failed, [*failed, ("here", "length")]]
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "says"),
+    [
+        ("", {"alias": ("x",)}, r"--alias x goes with one model; name it in .*gateway\.toml"),
+        ("", {"model": "x"}, "--model x goes with a URL"),
+        ("[hegde]\n", {}, "did you mean 'hedge'"),
+    ],
+)
+def test_a_mistake_with_a_gateway_file_is_one_sentence(pair, tmp_path, more, options, says):
+    _, _, write = pair
+    with pytest.raises(InputError, match=says):
+        serve(str(write(more)), ledger=str(tmp_path / "l.db"), quiet=True, **options)
