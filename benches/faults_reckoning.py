@@ -94,6 +94,8 @@ def _legs(found: Reckoning, told: Told, attempts: Sequence[Attempt], read: int, 
     counts["attempts refused a connection"] += refused
     if unread > 0:
         counts["attempts hung up or cut before they were read"] += unread
+        late = sum(_late(attempt) for attempt in attempts)
+        counts["attempts hung up as late before they were read"] += max(0, unread - (doubtful - late))
         errors = "; ".join(f"{attempt.finish.value} {attempt.error or ''}" for attempt in attempts)
         found.want(unread <= doubtful, f"{told.name}: {unread} attempts were never read, {doubtful} could be: {errors}")
     elif unread < 0:
@@ -112,4 +114,9 @@ def _doubtful(attempt: Attempt) -> bool:
     """
     error = attempt.error or ""
     broken = "can't be reached" in error and "Cannot connect" not in error
-    return attempt.finish is Finish.CANCELLED or broken or "gave no answer in time" in error
+    return attempt.finish is Finish.CANCELLED or broken or _late(attempt)
+
+
+def _late(attempt: Attempt) -> bool:
+    """Whether the gateway hung up on it before its head came; an upstream that is busy may not have read it by then."""
+    return "gave no answer in time" in (attempt.error or "")
