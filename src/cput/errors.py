@@ -28,10 +28,12 @@ class InputError(CputError):
 class EngineError(CputError):
     """An engine could not answer a call.
 
-    ``retryable`` is true where the same call may succeed if sent again unchanged.
+    ``retryable`` is true where the same call may succeed if sent again unchanged; ``retry_after_s`` is in how many
+    seconds, where that is known.
     """
 
     retryable = False
+    retry_after_s: float | None = None
 
 
 class PromptTooLong(EngineError):  # noqa: N818  # reads as the sentence it stands for

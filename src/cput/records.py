@@ -186,6 +186,8 @@ class Call:
     """A raw text to continue; no chat template is applied."""
     sampling: Sampling = field(default_factory=Sampling)
     """How the answer is drawn."""
+    stream: bool = True
+    """Whether it is read piece by piece; otherwise an engine may give it in one."""
     workload: str | None = None
     """Name of the workload this call belongs to."""
     item: str | None = None

@@ -13,7 +13,9 @@ from rich.console import Console
 
 from cput.cli import plug
 from cput.cli.measure import DEFAULT_MODEL
+from cput.cli.upstreams import guards, plug_upstreams
 from cput.engines import open_engine
+from cput.engines.breaker import Breaker
 from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
 from cput.errors import InputError
@@ -22,6 +24,7 @@ from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
 from cput.measure.judge import useful
 from cput.policy import Abandoned, Persistent, Policy, load_policy, repeats_itself
+from cput.policy.upstreams import is_gateway
 from cput.protocols import Engine
 from cput.records import Call
 from cput.serve.accounts import Accounts
@@ -125,6 +128,10 @@ def _plug(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
     if asked.model is not None:
         raise InputError(f"--model {asked.model} goes with a URL; name the model itself: cput serve {asked.model}")
     path = Path(what)
+    if path.suffix == ".toml" and is_gateway(path):
+        if asked.aliases:
+            raise InputError(f"--alias {asked.aliases[0]} goes with one model; name it in {path} as [models.NAME]")
+        return plug_upstreams(path, door, book, keep_text=asked.keep_text)
     if path.suffix == ".toml":
         return _plug_policy(asked, path, door, book)
     policy = Policy(model=what, precision=asked.precision, concurrency=asked.concurrency)
@@ -181,13 +188,15 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
     if asked.model is None and asked.aliases:
         raise InputError(f"--alias {asked.aliases[0]} needs the one model that it stands for; give --model")
     key = os.environ.get(asked.api_key_env, "")
-    leaf = Forward(asked.model or "any", url, any_model=asked.model is None, api_key=key)
+    leaf = Forward(asked.model or "any", url, any_model=asked.model is None, api_key=key, resend=False)
+    circuit, retries = guards(leaf.name, door)
 
     def engine_for(model: str) -> Engine:
         billed = asked.model or model
         keep, provider = asked.keep_text, leaf.provider
         metered = Metered(leaf, door.tally, keep_text=keep, prices=book, provider=provider, model=billed)
-        return Retried(metered, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S)
+        guarded = Breaker(metered, circuit)
+        return Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)
 
     words = f"{asked.model or 'every model'} of {leaf.name}"
     serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words))

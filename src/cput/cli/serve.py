@@ -38,8 +38,9 @@ def serve(
     Parameters
     ----------
     what: str
-        A policy file of `cput optimize`, a model in the store (or its folder), or the URL of an OpenAI-compatible
-        endpoint up to and including /v1. A policy file is read again whenever it changes.
+        A policy file of `cput optimize`, a gateway file that names several upstreams, a model in the store (or its
+        folder), or the URL of an OpenAI-compatible endpoint up to and including /v1. A file is read again whenever it
+        changes.
     host: str
         Address to listen at. Anything but this machine itself wants API keys (`cput key create`).
     port: int

@@ -116,7 +116,8 @@ class Answering:
 
     async def _refuse(self, exchange: Exchange, error: Exception) -> None:
         fault = noted(exchange, error)
-        await send_bytes(exchange, fault.status, self._dialect.fault(fault), headers=fault.headers)
+        headers = fault.headers | exchange.call_headers
+        await send_bytes(exchange, fault.status, self._dialect.fault(fault), headers=headers)
 
 
 def noted(exchange: Exchange, error: BaseException) -> Fault:

@@ -61,7 +61,8 @@ class Edge:
             # Half an answer is out and its dialect is not known here: break the connection off instead of ending it
             # well, so that nobody takes it for whole.
             return
-        await send_bytes(exchange, fault.status, self._shape(exchange.path, fault), headers=fault.headers)
+        headers = fault.headers | exchange.call_headers
+        await send_bytes(exchange, fault.status, self._shape(exchange.path, fault), headers=headers)
 
 
 def _log(exchange: Exchange) -> None:

@@ -44,6 +44,11 @@ class Exchange:
         """How long it has been under way."""
         return time.perf_counter() - self.began
 
+    @property
+    def call_headers(self) -> dict[str, str]:
+        """The call's id for a response that is an error, where the ledger has the call: something was sent for it."""
+        return {"x-cput-call-id": self.facts["call_id"]} if self.facts.get("attempts") else {}
+
     async def send(self, message: Message) -> None:
         """Send a part of the response; its head gets the request's id, under OpenAI's and Anthropic's names."""
         if message["type"] == "http.response.start":

@@ -84,7 +84,8 @@ def _of_engine(error: EngineError) -> Fault:
         case PromptTooLong():
             return Fault(status=400, code="context_length_exceeded", message=str(error), param="messages")
         case EngineUnavailable():
-            return Fault(status=503, code="engine_unavailable", message=str(error), retry_after_s=RETRY_SOON_S)
+            wait_s = error.retry_after_s or RETRY_SOON_S
+            return Fault(status=503, code="engine_unavailable", message=str(error), retry_after_s=wait_s)
         case UpstreamError() if error.status in PASSED_ON:
             return _passed_on(error, error.status)
         case UpstreamError() if error.status in {401, 403}:

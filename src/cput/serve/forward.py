@@ -38,8 +38,6 @@ class Carried(Call):
     """The client's fields in OpenAI's dialect, as they came."""
     read: Call
     """The call as it was read from ``body``; what differs from it now was changed on purpose."""
-    stream: bool = True
-    """Whether the client wants it piece by piece; the upstream is asked as the client asks."""
     request_id: str | None = None
     """Sent on as ``X-Request-Id``."""
 
@@ -69,12 +67,16 @@ class Closed(Ending):
 class Forward(OpenAI):
     """An OpenAI-compatible upstream that is sent ``Carried`` calls as the client wrote them.
 
-    ``any_model`` sends each call's own model name on, in place of the one model of ``OpenAI``.
+    ``any_model`` sends each call's own model name on, in place of the one model of ``OpenAI``. ``always_stream`` asks
+    for a stream also where the client wants a whole answer.
     """
 
-    def __init__(self, model: str, base_url: str, *, any_model: bool = False, **options: Any) -> None:
+    def __init__(
+        self, model: str, base_url: str, *, any_model: bool = False, always_stream: bool = False, **options: Any
+    ) -> None:
         super().__init__(model, base_url, **options)
         self._any_model = any_model
+        self._always_stream = always_stream
         if any_model:
             self.name = f"openai:{URL(self.base_url).host}"
 
@@ -111,6 +113,9 @@ class Forward(OpenAI):
         request_id = call.request_id if isinstance(call, Carried) else None
         return super()._headers(call) | ({"X-Request-Id": request_id} if request_id else {})
 
+    def _streams(self, call: Call) -> bool:
+        return call.stream or self._always_stream
+
     def _body(self, call: Call) -> dict[str, Any]:
         """Return the client's body with the model and the asking for usage put right, and a wrapper's changes."""
         if not isinstance(call, Carried):
@@ -118,10 +123,11 @@ class Forward(OpenAI):
         body = dict(call.body)
         if not self._any_model:
             body["model"] = self.model
-        if call.stream and self._ask_usage:
-            body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
-        elif call.stream:
+        if self._streams(call):
+            body["stream"] = True
             body.pop("stream_options", None)
+            if self._ask_usage:
+                body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
         if call.sampling != call.read.sampling:
             ours = request_body(call, self.model, ask_usage=False, extra={})
             body |= {name: ours[name] for name in CHANGEABLE if name in ours}

@@ -18,7 +18,9 @@ from yarl import URL
 class Connections:
     """The sessions of one server. An event loop that replaced the first one gets sessions of its own."""
 
-    def __init__(self, connect_timeout_s: float) -> None:
+    def __init__(self, connect_timeout_s: float, *, resend: bool = True) -> None:
+        """``resend`` False leaves the second sending to a wrapper, under which each is an attempt of its own."""
+        self._resend = resend
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._kept: aiohttp.ClientSession | None = None
         self._single: aiohttp.ClientSession | None = None
@@ -31,17 +33,22 @@ class Connections:
             aiohttp.ClientError, ConnectionError: the server can't be reached.
         """
         self._leave_old_loop()
-        sent = SimpleNamespace(reused=False)
+        sent = SimpleNamespace(reused=False) if self._resend else None
         if self._kept is None or self._kept.closed:
             self._kept = self._session(url, force_close=False)
         try:
-            return await self._kept.post(url, data=body, headers=headers, trace_request_ctx=sent)
+            return await self._post(self._kept, url, body, headers, sent)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not sent.reused:
+            if sent is None or not sent.reused:
                 raise
         if self._single is None or self._single.closed:
             self._single = self._session(url, force_close=True)
-        return await self._single.post(url, data=body, headers=headers, trace_request_ctx=sent)
+        return await self._post(self._single, url, body, headers, sent)
+
+    async def _post(
+        self, session: aiohttp.ClientSession, url: URL, body: bytes, headers: Mapping[str, str], sent: Any
+    ) -> aiohttp.ClientResponse:
+        return await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sent)
 
     async def aclose(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -67,7 +74,7 @@ class Connections:
             cookie_jar=aiohttp.DummyCookieJar(),  # one client's cookie must not go out with another's call
             proxy=proxy,
             proxy_auth=proxy_auth,
-            trace_configs=[trace],
+            trace_configs=[trace] if self._resend else [],
         )
 
 

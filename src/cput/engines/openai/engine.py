@@ -20,6 +20,7 @@ from cput.engines.openai.connections import Connections
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import error_sentence, refusal
 from cput.engines.openai.sse import EventReader, EventTooLong
+from cput.engines.retry import Stalled
 from cput.errors import EngineUnavailable, InputError, UpstreamError
 from cput.ledger.usage import provider_of
 from cput.protocols import Answer
@@ -36,9 +37,12 @@ class OpenAI:
         base_url: up to and including ``/v1``.
         api_key: sent as a bearer token; None reads ``OPENAI_API_KEY``.
         connect_timeout_s: limit on connecting.
+        head_timeout_s: limit from sending to the response's head; None leaves it to the first token's.
         first_token_timeout_s: limit from sending to the first event of the answer.
         idle_timeout_s: limit between two signs of life (events or keep-alives) after it.
+        whole_timeout_s: limit from sending to the end of an answer that is not streamed, in place of the other three.
         extra: further fields of the request body, sent as they are.
+        resend: send once more, within the same attempt, where a kept connection was dropped (see ``Connections``).
     """
 
     def __init__(
@@ -48,9 +52,12 @@ class OpenAI:
         *,
         api_key: str | None = None,
         connect_timeout_s: float = 10.0,
+        head_timeout_s: float | None = None,
         first_token_timeout_s: float = 300.0,
         idle_timeout_s: float = 60.0,
+        whole_timeout_s: float = 600.0,
         extra: Mapping[str, Any] | None = None,
+        resend: bool = True,
     ) -> None:
         self.name = f"openai:{model}"
         self.base_url = base_url.rstrip("/")
@@ -62,9 +69,11 @@ class OpenAI:
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the API key holds characters that no key has (it is not shown); give the key alone")
         self._connect_s, self._first_s, self._idle_s = connect_timeout_s, first_token_timeout_s, idle_timeout_s
+        self._head_s = min(head_timeout_s or first_token_timeout_s, first_token_timeout_s)
+        self._whole_s = whole_timeout_s
         self._extra = dict(extra or {})
         self._ask_usage = True
-        self._connections = Connections(connect_timeout_s)
+        self._connections = Connections(connect_timeout_s, resend=resend)
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; EngineUnavailable, UpstreamError or PromptTooLong come from the stream."""
@@ -80,10 +89,10 @@ class OpenAI:
             raise InputError("the call has no messages and no prompt; give one message or a prompt")
         if call.sampling.echo and call.prompt is None:
             raise InputError("echo scores a raw prompt; the chat endpoint has no way to score messages")
-        sent = time.monotonic()
+        first_by = time.monotonic() + (self._first_s if self._streams(call) else self._whole_s)
         response = await self._send(call)
         try:
-            async with contextlib.aclosing(self._chunks(response, progress, sent + self._first_s)) as chunks:
+            async with contextlib.aclosing(self._chunks(response, progress, first_by)) as chunks:
                 async for chunk in chunks:
                     for piece in self._take(progress, chunk):
                         yield piece
@@ -104,21 +113,27 @@ class OpenAI:
         body, headers = json_bytes(self._body(call)), self._headers(call)
         text = ""
         try:
-            async with asyncio.timeout(self._first_s):
+            async with asyncio.timeout(self._head_s if self._streams(call) else self._whole_s):
                 response = await self._connections.post(url, body=body, headers=headers)
-                if response.status >= 400:
+                if response.status >= 300:
                     text = (await response.read()).decode("utf-8", "replace")
         except TimeoutError as error:
-            raise EngineUnavailable(f"{self._server} gave no answer in time ({self._limits()})") from error
+            # aiohttp's own is the connection's, over which nothing was sent
+            kind = EngineUnavailable if isinstance(error, aiohttp.ClientError) else Stalled
+            raise kind(f"{self._server} gave no answer in time ({self._limits()})") from error
         except (aiohttp.ClientError, ConnectionError, ValueError, RuntimeError) as error:
             raise EngineUnavailable(f"{self._server} can't be reached: {self._safe(str(error))}") from error
-        if response.status < 400:
+        if response.status < 300:  # a redirection is not followed: it would take the prompt to a host nobody named
             return response
         response.close()
         if self._ask_usage and response.status in {400, 422} and "stream_options" in text:
             self._ask_usage = False  # an older server; the count will be an estimate
             return await self._send(call)
         raise refusal(self._server, response.status, self._safe(text, len(text)), response.headers.get("Retry-After"))
+
+    def _streams(self, call: Call) -> bool:
+        """Whether the server is asked for a stream."""
+        return not call.sampling.echo
 
     def _body(self, call: Call) -> dict[str, Any]:
         return request_body(call, self.model, ask_usage=self._ask_usage, extra=self._extra)
@@ -150,9 +165,11 @@ class OpenAI:
             async with asyncio.timeout(wait_s):
                 return await (response.read() if whole else response.content.readany())
         except TimeoutError as error:
+            if whole:
+                raise Stalled(f"{self._server} gave no whole answer in time ({self._limits()})") from error
             when = "in the middle of an answer" if by is None else "before the answer began"
             limit = self._idle_s if by is None else self._first_s
-            raise EngineUnavailable(f"{self._server} sent nothing for {limit:g} s {when}") from error
+            raise Stalled(f"{self._server} sent nothing for {limit:g} s {when}") from error
         except (aiohttp.ClientError, ConnectionError, RuntimeError) as error:  # RuntimeError: aclose() under way
             raise EngineUnavailable(
                 f"{self._server} broke off in the middle of an answer: {self._safe(str(error))}"
@@ -182,7 +199,9 @@ class OpenAI:
         return (text.replace(self._key, "***") if self._key else text)[:most]
 
     def _limits(self) -> str:
-        return f"connect {self._connect_s:g} s, first token {self._first_s:g} s"
+        head = f", head {self._head_s:g} s" if self._head_s < self._first_s else ""
+        first = f"first token {self._first_s:g} s, an answer in one piece {self._whole_s:g} s"
+        return f"connect {self._connect_s:g} s{head}, {first}"
 
 
 def _shown(base_url: str) -> str:
@@ -216,8 +235,10 @@ def open_engine(
     base_url: str,
     api_key: str | None = None,
     connect_timeout_s: float = 10.0,
+    head_timeout_s: float | None = None,
     first_token_timeout_s: float = 300.0,
     idle_timeout_s: float = 60.0,
+    whole_timeout_s: float = 600.0,
     extra: dict[str, Any] | None = None,
 ) -> OpenAI:
     """Open a remote engine; the options are those of ``OpenAI``."""
@@ -226,7 +247,9 @@ def open_engine(
         base_url,
         api_key=api_key,
         connect_timeout_s=connect_timeout_s,
+        head_timeout_s=head_timeout_s,
         first_token_timeout_s=first_token_timeout_s,
         idle_timeout_s=idle_timeout_s,
+        whole_timeout_s=whole_timeout_s,
         extra=extra,
     )

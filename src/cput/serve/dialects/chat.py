@@ -49,7 +49,7 @@ class Chat:
             sampling = replace(sampling, grammar=grammar_of(wanted.response_format))
         call = call_of(wanted, head, defaults, messages=turns_of(wanted.messages, strict=strict), sampling=sampling)
         voice = ChatVoice(call.id, wanted.model, include_usage=wanted.include_usage)
-        carried = call if strict else carry(call, body, head, stream=wanted.stream)
+        carried = call if strict else carry(call, body, head)
         return Asking(call=carried, model=wanted.model, stream=wanted.stream, choices=wanted.n, voice=voice)
 
     def fault(self, fault: Fault) -> bytes:
@@ -70,6 +70,7 @@ def call_of(wanted: Wanted, head: Head, defaults: Defaults, **asked: Any) -> Cal
     """Return the call that asks for ``asked``, with what headers and metadata say about it."""
     return Call(
         **asked,
+        stream=wanted.stream,
         workload=head.workload or defaults.workload,
         external_key=head.external_key,
         episode=head.episode,
@@ -77,10 +78,11 @@ def call_of(wanted: Wanted, head: Head, defaults: Defaults, **asked: Any) -> Cal
     )
 
 
-def carry(call: Call, body: Mapping[str, Any], head: Head, *, stream: bool) -> Carried:
+def carry(call: Call, body: Mapping[str, Any], head: Head) -> Carried:
     """Return the call with the body that it was read from, for an upstream that speaks the dialect."""
     return Carried(
         id=call.id,
+        stream=call.stream,
         messages=call.messages,
         prompt=call.prompt,
         sampling=call.sampling,
@@ -90,7 +92,6 @@ def carry(call: Call, body: Mapping[str, Any], head: Head, *, stream: bool) -> C
         tags=call.tags,
         body=body,
         read=call,
-        stream=stream,
         request_id=head.request_id,
     )
 

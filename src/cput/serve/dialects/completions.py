@@ -49,7 +49,7 @@ class Completions:
         call = call_of(wanted, head, defaults, prompt=prompt, sampling=sampling)
         prompts = len(wanted.prompt) if isinstance(wanted.prompt, list) and _texts(wanted.prompt) else 1
         return Asking(
-            call=call if strict else carry(call, body, head, stream=wanted.stream),
+            call=call if strict else carry(call, body, head),
             model=wanted.model,
             stream=wanted.stream,
             choices=wanted.n * prompts,
