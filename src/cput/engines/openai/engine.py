@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -61,6 +62,7 @@ class OpenAI:
         self._key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the API key holds characters that no key has (it is not shown); give the key alone")
+        self._key_said = _however_escaped(self._key)
         self._connect_s, self._first_s, self._idle_s = connect_timeout_s, first_token_timeout_s, idle_timeout_s
         self._extra = dict(extra or {})
         self._ask_usage = True
@@ -179,10 +181,15 @@ class OpenAI:
 
     def _safe(self, text: str, most: int = 80) -> str:
         """Return the beginning of a server's text without our key."""
-        return (text.replace(self._key, "***") if self._key else text)[:most]
+        return (self._key_said.sub("***", text) if self._key else text)[:most]
 
     def _limits(self) -> str:
         return f"connect {self._connect_s:g} s, first token {self._first_s:g} s"
+
+
+def _however_escaped(key: str) -> re.Pattern[str]:
+    r"""Return what a key looks like in a server's text: as it is, or with characters as JSON escapes (\/, \u002b)."""
+    return re.compile("".join(rf"(?:\\?{re.escape(char)}|\\u(?i:{ord(char):04x}))" for char in key))
 
 
 def _shown(base_url: str) -> str:
