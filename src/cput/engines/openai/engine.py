@@ -203,7 +203,8 @@ def _shown(base_url: str) -> str:
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise InputError(f"base URL '{base_url}' is not allowed; it starts with http:// or https:// and names a host")
+        without = re.sub(r"//[^/]*@", "//***@", base_url)
+        raise InputError(f"base URL '{without}' is not allowed; it starts with http:// or https:// and names a host")
     return str(url.with_user(None)).rstrip("/")
 
 

@@ -88,8 +88,8 @@ def _is_credit_code(match: re.Match[str]) -> bool:
 
 
 def _resident_ids(text: str, begin: int, end: int) -> Iterator[Span]:
-    yield from matching(_RESIDENT_ID, _is_resident_id)(text, begin, end)
-    yield from matching(_OLD_RESIDENT_ID, _is_old_resident_id)(text, begin, end)
+    yield from matching(_RESIDENT_ID, _is_resident_id, overlapping=True)(text, begin, end)
+    yield from matching(_OLD_RESIDENT_ID, _is_old_resident_id, overlapping=True)(text, begin, end)
 
 
 def _mobile_number(value: str) -> str:
@@ -100,10 +100,10 @@ RECOGNIZERS = (
     Recognizer(entity="CN_RESIDENT_ID", spans=_resident_ids, score=0.95, long_number=True),
     Recognizer(
         entity="CN_MOBILE",
-        spans=matching(_MOBILE, _is_mobile),
+        spans=matching(_MOBILE, _is_mobile, overlapping=True),
         score=0.7,
         long_number=True,
         canonical=_mobile_number,
     ),
-    Recognizer(entity="CN_CREDIT_CODE", spans=matching(_CREDIT_CODE, _is_credit_code), score=0.95),
+    Recognizer(entity="CN_CREDIT_CODE", spans=matching(_CREDIT_CODE, _is_credit_code, overlapping=True), score=0.95),
 )

@@ -26,9 +26,9 @@ _KEYS_BEGIN = (
     *("nvapi-", "r8_"),
 )
 _KEY_NAMES = ("api_key", "api-key", "apikey", "apiKey", "ApiKey", "Api-Key", "API_KEY", "API-KEY", "APIKEY")
-_JWT = re.compile(_BEFORE + r"eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*){2,4}")
+_JWT = re.compile(_BEFORE + r"eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*){0,3}\.[A-Za-z0-9_\-]+")
 _HEADER = re.compile(
-    r"(?:\bbearer\s+|authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,16}\s+)?"
+    r"(?:(?<![A-Za-z])bearer\s+|authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:[a-z]{1,16}\s+)?"
     r"|api[_\-]?key[\"']?\s{0,3}[:=]\s{0,3}[\"']?)([A-Za-z0-9._~+/\-]{12,}={0,2})",
     re.IGNORECASE,
 )
@@ -36,7 +36,6 @@ _IN_URL = re.compile(r"://([^\s/\"'<>:@]{0,256}:[^\s/\"'<>]{1,256})@")
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _BODY = re.compile(r"(?:[A-Za-z0-9+/=\s]|\\[nr])*")
-_LONGEST_KEY = 1 << 16
 
 
 def private_keys(text: str) -> Iterator[Span]:
@@ -47,7 +46,8 @@ def private_keys(text: str) -> Iterator[Span]:
         if head is None:
             begin = text.find("-----BEGIN ", begin + 1)
             continue
-        end = _END.search(text, head.end(), head.end() + _LONGEST_KEY)
+        further = text.find("-----BEGIN ", head.end())
+        end = _END.search(text, head.end(), further if further >= 0 else len(text))
         body = _BODY.match(text, head.end())
         assert body is not None, "the pattern matches nothing as well"
         until = body.end() if end is None else end.end()

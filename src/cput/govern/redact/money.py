@@ -75,7 +75,7 @@ def _cards(valid: Callable[[str, int, str], bool]) -> Callable[[str, int, int], 
         return is_valid(match.string, *match.span())
 
     def spans(text: str, begin: int, end: int) -> Iterator[Span]:
-        yield from matching(_WHOLE, whole)(text, begin, end)
+        yield from matching(_WHOLE, whole, overlapping=True)(text, begin, end)
         at = begin
         while (match := _GROUPED.search(text, at, end)) is not None:
             ends = [match.end(), *(place for place in _borders(match) if place - match.start() >= 12)]

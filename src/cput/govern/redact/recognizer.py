@@ -44,16 +44,21 @@ class Recognizer:
     """The value of a span for its pseudonym: the same for every way of writing it."""
 
 
-def matching(pattern: re.Pattern[str], check: Check = lambda _: True, *, group: int = 0) -> Spans:
-    """Return spans of a pattern's matches that pass a check; what follows a failed match's first letter is tried."""
+def matching(
+    pattern: re.Pattern[str], check: Check = lambda _: True, *, group: int = 0, overlapping: bool = False
+) -> Spans:
+    """Return spans of a pattern's matches that pass a check.
+
+    With ``overlapping``, a match that fails is looked into again from its second character; for patterns of bounded
+    length only, since time would grow with the square of the text otherwise.
+    """
 
     def spans(text: str, begin: int, end: int) -> Iterator[Span]:
         while (match := pattern.search(text, begin, end)) is not None:
-            if check(match):
+            good = check(match)
+            if good:
                 yield match.span(group)
-                begin = max(match.end(), begin + 1)
-            else:
-                begin = match.start() + 1
+            begin = match.end() if good or not overlapping else match.start() + 1
 
     return spans
 

@@ -68,9 +68,7 @@ class Redacted:
             kept, legs = await asyncio.to_thread(self._kept, call, attempts, pause)
         except asyncio.CancelledError as error:
             kept, legs = self._withheld(call, attempts, error)
-            await self._ledger.record(
-                kept, legs, charges, run=run
-            )  # in the writer's queue before this can be cancelled
+            await self._ledger.record(kept, legs, charges, run=run)  # is in the writer's queue before it waits
             raise
         await self._ledger.record(kept, legs, charges, run=run)
 
