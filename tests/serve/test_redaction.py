@@ -7,6 +7,7 @@ import pytest
 import wire_server
 from gateways import chat_body, events, post
 from hypothesis import given, settings
+from test_door_command import rows, serving
 
 from cput.cli.redaction import redactor as asked_for
 from cput.cli.serve import serve
@@ -125,6 +126,23 @@ def test_any_ids_in_any_prose(gateway, server):
 def test_a_wrong_combination_is_one_sentence(tmp_path, options, says):
     with pytest.raises(InputError, match=says):
         serve("http://x/v1", ledger=str(tmp_path / "l.db"), quiet=True, **options)
+
+
+async def test_the_command_redacts(server, tmp_path):
+    with serving(server.url, tmp_path / "l.db", "--keep-text", "--redact", "--quiet") as running:
+        status, raw = await running.ask(chat_body(f"电话{MOBILE}。", model="m"))
+        assert (status, MOBILE in raw.decode()) == (200, True)
+    (record,) = rows(tmp_path / "l.db")
+    assert record.call.messages[0].content == "电话<CN_MOBILE>。"
+    assert "<CN_MOBILE>" in record.attempts[0].text
+
+
+async def test_without_kept_text_an_error_is_redacted_all_the_same(server, tmp_path):
+    server.next.append(wire_server.status(400, {"error": {"message": f"what about {MOBILE}"}}))
+    with serving(server.url, tmp_path / "l.db", "--redact", "--quiet") as running:
+        assert (await running.ask(chat_body("hello", model="m")))[0] == 400
+    (record,) = rows(tmp_path / "l.db")
+    assert (record.call.messages, record.attempts[0].error.endswith("what about <CN_MOBILE>")) == ((), True)
 
 
 def test_a_key_that_is_too_short_is_one_sentence(tmp_path, monkeypatch):

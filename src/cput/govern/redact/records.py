@@ -16,6 +16,9 @@ Clean = Callable[[str], str]
 def chars(call: Call, attempts: tuple[Attempt, ...]) -> int:
     """Return how many characters of text these records hold."""
     said = sum(len(turn.content) for turn in call.messages) + len(call.prompt or "")
+    said += sum(map(len, call.tags.values())) + sum(map(len, call.sampling.stop))
+    if (grammar := call.sampling.grammar) is not None:
+        said += sum(map(len, grammar.value))  # a text's characters, or the allowed answers'
     return said + sum(len(attempt.text or "") + len(attempt.error or "") for attempt in attempts)
 
 
