@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "govern"))
 
 import gateways  # the paths come first
 import pytest
@@ -13,7 +14,7 @@ import wire_server
 
 from cput.ledger.store import Ledger
 
-HIDDEN = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "CPUT_ADMIN_TOKEN")
+HIDDEN = ("CPUT_REDACT_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "CPUT_ADMIN_TOKEN")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cput.cli import plug
 from cput.cli.measure import DEFAULT_MODEL
+from cput.cli.redaction import redactor
 from cput.cli.upstreams import guards, plug_upstreams
 from cput.engines import open_engine
 from cput.engines.breaker import Breaker
@@ -69,6 +70,8 @@ class Asked:
     queue: int
     max_new_tokens: int
     keep_text: bool
+    redact: bool
+    presidio: bool
     quiet: bool
     drain_s: int
     ledger: str | None
@@ -112,7 +115,15 @@ def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
     # Where others come in and no token is set, nobody reads the counters: a token that nobody knows.
     token = os.environ.get(ADMIN_TOKEN_ENV) or (secrets.token_urlsafe() if wanted else None)
     defaults = Defaults(max_new_tokens=asked.max_new_tokens, workload=asked.workload)
-    return Door(ledger=ledger, models={}, gate=gate, admin_token=token, defaults=defaults, closing=closing)
+    return Door(
+        ledger=ledger,
+        models={},
+        gate=gate,
+        admin_token=token,
+        defaults=defaults,
+        redactor=redactor(asked),
+        closing=closing,
+    )
 
 
 def _wants_keys(asked: Asked) -> bool:

@@ -25,6 +25,8 @@ def serve(
     queue: int = 64,
     max_new_tokens: int = 4096,
     keep_text: Annotated[bool, Parameter(negative=())] = False,
+    redact: Annotated[bool, Parameter(negative=())] = False,
+    presidio: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
     drain_s: int = 30,
     ledger: str | None = None,
@@ -69,6 +71,11 @@ def serve(
         Bound on the answers of requests that name none.
     keep_text: bool
         Keep prompts and answers in the ledger.
+    redact: bool
+        Take ids, numbers, addresses and secrets out of texts before they are kept: <CN_MOBILE> stands there then. With
+        a key in CPUT_REDACT_KEY, equal values of a tenant stay equal: <CN_MOBILE:kfbcmjapodnelgia>.
+    presidio: bool
+        With --redact and --keep-text: look with presidio as well; names and places where a spaCy pipeline is installed.
     quiet: bool
         Write no log line for each request.
     drain_s: int
@@ -104,6 +111,8 @@ def serve(
             queue=queue,
             max_new_tokens=max_new_tokens,
             keep_text=keep_text,
+            redact=redact,
+            presidio=presidio,
             quiet=quiet,
             drain_s=drain_s,
             ledger=ledger,

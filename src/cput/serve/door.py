@@ -5,14 +5,19 @@ app = application(door)
 """
 
 import difflib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cput.govern.redact import Redacted, Redactor
+from cput.ledger.meter import Sink
 from cput.ledger.store import Ledger
+from cput.records import Call
 from cput.serve.dialects.base import Defaults, Takes
 from cput.serve.fault import BadRequest
 from cput.serve.gate import Gate
+from cput.serve.logs import note
 from cput.serve.open_gate import OpenGate
 from cput.serve.serving import Serving
 from cput.serve.tally import Tally
@@ -67,6 +72,8 @@ class Door:
     """What a request may be."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     """Counters for ``/metrics``."""
+    redactor: Redactor | None = None
+    """Takes personal data and secrets out of what is written down; None writes texts as they are."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False
@@ -75,8 +82,11 @@ class Door:
     """The sink for every meter."""
 
     def __post_init__(self) -> None:
-        """Put the tally in front of the ledger."""
-        self.tally = Tally(self.ledger, self.telemetry.heard)
+        """Put the tally in front of the ledger, and the redactor between them."""
+        sink: Sink = self.ledger
+        if self.redactor is not None:
+            sink = Redacted(self.ledger, self.redactor, _withheld)
+        self.tally = Tally(sink, self.telemetry.heard)
 
     def model(self, name: str) -> Model:
         """Return the model of that name.
@@ -111,3 +121,7 @@ class Door:
     def _all(self) -> list[Serving]:
         behind = [*self.models.values(), *([self.other] if self.other else [])]
         return list({id(model.serving): model.serving for model in behind}.values())
+
+
+def _withheld(call: Call, error: BaseException) -> None:
+    note("text_withheld", logging.ERROR, error, call_id=call.id)

@@ -23,6 +23,8 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cput.govern.redact import Redactor
+from cput.govern.redact.records import redacted_outcome
 from cput.ledger import schema
 from cput.ledger.outcome_file import ALIASES, read_outcome
 from cput.ledger.outcomes import Added, add, retraction
@@ -86,6 +88,8 @@ class Outcomes:
         given = _listed(json_of(raw, max_depth=limits.depth), limits.outcomes)
         key = request.headers.get("idempotency-key")
         outcomes = _read(given, key, caller, retracted=retracted)
+        if (redactor := self._door.redactor) is not None:
+            outcomes = await asyncio.to_thread(_redacted, outcomes, redactor, caller.tenant)
         await asyncio.to_thread(_require_own_calls, self._door, outcomes, caller)
         for outcome in outcomes:
             self._door.telemetry.outcomes.labels(outcome.source.value).inc()
@@ -155,6 +159,10 @@ def _placed(outcome: Outcome, caller: Caller) -> Outcome:
         external_key=scoped(caller.tenant, outcome.external_key),
         episode=scoped(caller.tenant, outcome.episode),
     )
+
+
+def _redacted(outcomes: Sequence[Outcome], redactor: Redactor, tenant: str | None) -> list[Outcome]:
+    return [redacted_outcome(outcome, redactor, tenant) for outcome in outcomes]
 
 
 def _require_own_calls(door: Door, outcomes: Sequence[Outcome], caller: Caller) -> None:

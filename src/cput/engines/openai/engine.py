@@ -8,6 +8,7 @@ goes into the request's header and nowhere else: where a server's answer repeats
 import asyncio
 import contextlib
 import os
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -68,6 +69,7 @@ class OpenAI:
         self._key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the API key holds characters that no key has (it is not shown); give the key alone")
+        self._key_said = _however_escaped(self._key)
         self._connect_s, self._first_s, self._idle_s = connect_timeout_s, first_token_timeout_s, idle_timeout_s
         self._head_s = min(head_timeout_s or first_token_timeout_s, first_token_timeout_s)
         self._whole_s = whole_timeout_s
@@ -196,12 +198,17 @@ class OpenAI:
 
     def _safe(self, text: str, most: int = 80) -> str:
         """Return the beginning of a server's text without our key."""
-        return (text.replace(self._key, "***") if self._key else text)[:most]
+        return (self._key_said.sub("***", text) if self._key else text)[:most]
 
     def _limits(self) -> str:
         head = f", head {self._head_s:g} s" if self._head_s < self._first_s else ""
         first = f"first token {self._first_s:g} s, an answer in one piece {self._whole_s:g} s"
         return f"connect {self._connect_s:g} s{head}, {first}"
+
+
+def _however_escaped(key: str) -> re.Pattern[str]:
+    r"""Return what a key looks like in a server's text: as it is, or with characters as JSON escapes (\/, \u002b)."""
+    return re.compile("".join(rf"(?:\\?{re.escape(char)}|\\u(?i:{ord(char):04x}))" for char in key))
 
 
 def _shown(base_url: str) -> str:
@@ -215,7 +222,8 @@ def _shown(base_url: str) -> str:
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise InputError(f"base URL '{base_url}' is not allowed; it starts with http:// or https:// and names a host")
+        without = re.sub(r"//[^/]*@", "//***@", base_url)
+        raise InputError(f"base URL '{without}' is not allowed; it starts with http:// or https:// and names a host")
     return str(url.with_user(None)).rstrip("/")
 
 
