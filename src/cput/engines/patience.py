@@ -7,8 +7,6 @@ patience.saw(0.31)
 
 from collections import deque
 
-import numpy as np
-
 from cput.errors import InputError
 
 REMEMBERED = 512
@@ -55,4 +53,5 @@ class Patience:
         self._fresh += 1
         if len(self._seen_s) >= ENOUGH and (self._running_s is None or self._fresh >= RENEWED_EVERY):
             self._fresh = 0
-            self._running_s = float(np.quantile(self._seen_s, self._quantile))
+            ordered = sorted(self._seen_s)
+            self._running_s = ordered[min(len(ordered) - 1, int(len(ordered) * self._quantile))]

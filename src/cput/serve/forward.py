@@ -26,6 +26,8 @@ from cput.records import Call, Ending, Piece
 
 OURS = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 """Fields of a chunk that are made anew for the client; the padding against listeners is pointless after a change."""
+NOT_SAID = frozenset({"index", "finish_reason", "usage"})
+"""Fields of a choice that are kept apart."""
 CHANGEABLE = ("temperature", "top_p", "seed")
 """Sampling that wrappers vary between legs."""
 
@@ -153,21 +155,22 @@ class Heard(Progress):
         Raises:
             AttributeError, KeyError, TypeError, ValueError: the chunk is not of the wire format's shape.
         """
-        choices = chunk.get("choices") or []
-        tokens = self._tokens
-        super().take(chunk)
-        if isinstance(chunk.get("usage"), Mapping):
-            self._usage_said = chunk["usage"]
+        self._note(chunk)
+        usage = chunk.get("usage")
+        if usage:
+            self._usage_said = usage
         for name, value in chunk.items():
             if name not in OURS and value is not None:
                 self._more[name] = value
         pieces: list[Piece] = []
-        for choice in choices:
+        for choice in chunk.get("choices") or []:
             index = int(choice.get("index") or 0)
             if reason := choice.get("finish_reason"):
                 self._reasons[index] = str(reason)
-            pieces.extend(self._said(index, choice))
-        self._tokens = tokens + sum(piece.tokens for piece in pieces)  # of all choices, and of tool calls too
+                self._reason = (self._reason or reason) if index else reason
+            if (piece := self._said(index, choice)) is not None:
+                self._tokens += piece.tokens  # of all choices, and of tool calls too
+                pieces.append(piece)
         return pieces
 
     def ending(self, server: str) -> Closed:
@@ -185,14 +188,15 @@ class Heard(Progress):
             more=self._more,
         )
 
-    def _said(self, index: int, choice: Mapping[str, Any]) -> list[Piece]:
+    def _said(self, index: int, choice: Mapping[str, Any]) -> Said | None:
+        """Return a choice as a piece; None where it says nothing."""
         delta = choice.get("delta") or choice.get("message") or {}
-        spoken = {name: value for name, value in delta.items() if name != "role" and value not in (None, "", [])}
+        spoken = any(name != "role" and value not in (None, "", []) for name, value in delta.items())
         if not spoken and not choice.get("text") and not choice.get("logprobs"):
-            return []
-        said = {name: value for name, value in choice.items() if name not in {"index", "finish_reason", "usage"}}
+            return None
+        said = {name: value for name, value in choice.items() if name not in NOT_SAID}
         if "message" in said:  # an upstream that does not stream
             said["delta"] = said.pop("message")
         read = self._piece(choice)
         tokens, whole = read.tokens or 1, read.whole
-        return [Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=whole, index=index, said=said)]
+        return Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=whole, index=index, said=said)

@@ -19,7 +19,7 @@ class Progress:
         self._call = call
         self._provider = provider
         self._tokens = 0
-        self._merged = Merged()
+        self._merged = Merged(tells_end=False)
         self._reason: str | None = None
         self._model: str | None = None
         self._tier: str | None = None
@@ -34,9 +34,7 @@ class Progress:
         Raises:
             AttributeError, KeyError, TypeError: the chunk is not of the wire format's shape.
         """
-        self._model = chunk.get("model") or self._model
-        self._tier = tier_of(chunk) or self._tier
-        self._count(chunk)
+        self._note(chunk)
         pieces = []
         for choice in (chunk.get("choices") or [])[:1]:
             self._reason = choice.get("finish_reason") or self._reason
@@ -70,12 +68,21 @@ class Progress:
             service_tier=self._tier,
         )
 
+    def _note(self, chunk: Mapping[str, Any]) -> None:
+        """Keep what a chunk says beside its choices: model, tier, usage."""
+        self._model = chunk.get("model") or self._model
+        self._tier = tier_of(chunk) or self._tier
+        self._count(chunk)
+
     def _count(self, chunk: Mapping[str, Any]) -> None:
         """Take in a chunk's usage. One of an unknown shape loses the count and not the answer."""
-        if not isinstance(chunk.get("usage") or {}, Mapping):
+        usage = chunk.get("usage")
+        if usage and not isinstance(usage, Mapping):
             raise TypeError("the usage of a chunk is not an object")
-        with contextlib.suppress(InputError):
+        try:
             self._merged.take(chunk)
+        except InputError:
+            return
 
     def _counted(self) -> Usage | None:
         """Return the server's count; None where it gave none, or none that can be read."""

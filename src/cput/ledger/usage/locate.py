@@ -66,14 +66,15 @@ def usage_object(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     Raises:
         InputError: the body, or what stands in the usage's place, is not an object.
     """
-    if not isinstance(body, Mapping):
+    if type(body) is not dict and not isinstance(body, Mapping):  # the first half is quick
         raise InputError(f"a body of usage is {type(body).__name__}; allowed: an object with string keys")
     for root in ROOTS:
         if body.get(root[0]) and (found := _follow(body, root)) is not None:
             return found
     choices = body.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) and choices[0].get("usage"):
-        return _object(choices[0]["usage"], "choices[0].usage")  # Moonshot's streams
+    first = choices[0] if choices and isinstance(choices, list) else None
+    if (type(first) is dict or isinstance(first, Mapping)) and first.get("usage"):
+        return _object(first["usage"], "choices[0].usage")  # Moonshot's streams
     return None if _BARE_MARKS.isdisjoint(body) else body
 
 

@@ -37,9 +37,13 @@ def merge(chunks: Iterable[Mapping[str, Any]], *, shape: Shape | str | None = No
 class Merged:
     """The counts of the events so far."""
 
-    def __init__(self, *, shape: Shape | str | None = None) -> None:
-        """``shape`` is how the events write usage; None tells it by their fields."""
+    def __init__(self, *, shape: Shape | str | None = None, tells_end: bool = True) -> None:
+        """``shape`` is how the events write usage; None tells it by their fields.
+
+        ``tells_end`` False is for a caller that knows when the stream has ended, and says so to ``usage``.
+        """
         self._shape = shape
+        self._tells_end = tells_end
         self._usage: dict[str, Any] = {}
         self._timings: dict[str, Any] = {}
         self._ended = False
@@ -56,7 +60,7 @@ class Merged:
             InputError: the chunk, or its usage, is not an object.
         """
         usage = usage_object(chunk)
-        self._ended = self._ended or is_last(chunk)
+        self._ended = self._ended or (self._tells_end and is_last(chunk))
         if usage is None:
             return
         _grow(self._usage, usage)
