@@ -7,7 +7,7 @@ RATE ?= 0.08/h
 MODEL := smollm2-135m-instruct
 DEMO := --confirm 44 --search 24 --first-rung 24 --max-new-tokens 192
 
-.PHONY: demo test test-slow lint types imports bench-engine bench-ledger bench-gateway-faults bench-coverage bench-ifeval bench-optimize constraints clean
+.PHONY: demo test test-slow lint types imports bench-engine bench-ledger bench-gateway bench-gateway-memory bench-gateway-faults bench-coverage bench-ifeval bench-optimize constraints clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== making $(VENV) and installing cput into it"
@@ -43,6 +43,12 @@ bench-engine: $(STAMP)
 
 bench-ledger: $(STAMP)
 	$(BIN)/python benches/ledger.py
+
+bench-gateway: $(STAMP)
+	$(BIN)/python benches/gateway.py
+
+bench-gateway-memory: $(STAMP)
+	$(BIN)/python benches/gateway_memory.py
 
 bench-gateway-faults: $(STAMP)
 	$(BIN)/python benches/gateway_faults.py

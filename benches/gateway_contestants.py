@@ -1,7 +1,7 @@
 """The gateways that the bench compares, each in a process of its own, ended by the bench that started it.
 
-``cput serve`` with its ledger, keys, prices and logs on; litellm's proxy at a pinned version, in a venv of its own, with
-its master key and without a database, so that it writes nothing down.
+``cput serve`` with its ledger, keys, prices and logs on; litellm's proxy at a pinned version, in a venv of its own,
+with its master key and without a database, so that it writes nothing down.
 """
 
 import contextlib

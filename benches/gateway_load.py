@@ -1,4 +1,4 @@
-"""Load for a gateway: requests over kept connections by a bare asyncio protocol, as many at once or per second as asked.
+"""Load for a gateway: requests over kept connections by a bare asyncio protocol, so many at once or per second.
 
 A client library would cost more than the gateway that it measures. Answers are read to their end (content length, or
 the last chunk), and each is checked: a status other than 200, or a body that is not whole, is an error and no sample.

@@ -1,9 +1,9 @@
 """An OpenAI-compatible upstream that costs next to nothing: bytes made beforehand, written by a bare asyncio protocol.
 
 The model's name in the request says how it answers: ``mock`` at once, ``paced`` with ``PACE_S`` between its chunks,
-``slow`` after ``SLOW_S``, ``fails`` with a 500. A stream tells its usage where that was asked for, as OpenAI does. Each
-chunk of a paced stream carries the moment at which it was written (the machine's monotonic clock), so that a client can
-tell what the way added.
+``slow`` after ``SLOW_S``, ``fails`` with a 500, ``refuses`` with a 400. A stream tells its usage where that was asked
+for, as OpenAI does. Each chunk of a paced stream carries the moment at which it was written (the machine's monotonic
+clock), so that a client can tell what the way added.
 
     python benches/gateway_mock.py        # prints its base URL, then serves until its standard input closes
 """
@@ -71,6 +71,7 @@ ANSWER = _whole(
 )
 STREAM = {usage: _stream(usage=usage) for usage in (False, True)}
 FAILURE = _whole(b'{"error": {"message": "mock failure", "type": "server_error"}}', status=b"500 Internal Server Error")
+REFUSAL = _whole(b'{"error": {"message": "mock refusal", "type": "invalid_request_error"}}', status=b"400 Bad Request")
 MODELS = _whole(json.dumps({"object": "list", "data": [{"id": "mock", "object": "model"}]}).encode())
 
 
@@ -109,8 +110,8 @@ class Mock(asyncio.Protocol):
             self._pacing = asyncio.create_task(self._pace())
         elif model == "slow":
             self._pacing = asyncio.create_task(self._wait(asked))
-        elif model == "fails":
-            self._transport.write(FAILURE)
+        elif model in {"fails", "refuses"}:
+            self._transport.write(FAILURE if model == "fails" else REFUSAL)
         else:
             self._transport.write(MODELS if not asked else _plain(asked))
 

@@ -6,7 +6,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 
-KEPT_CALLS = 100_000
+KEPT_CALLS = 16_384
 
 
 class AttemptNumbers:
