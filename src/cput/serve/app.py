@@ -64,8 +64,9 @@ def application(door: Door) -> Starlette:
 
 
 def shape(path: str, fault: Fault) -> bytes:
-    """Return a fault in the shape of the dialect that a path speaks; OpenAI's where it speaks none."""
-    return DIALECTS.get(path, _OTHERWISE).fault(fault)
+    """Return a fault in the shape of the dialect that a path speaks, or is below of; OpenAI's where it speaks none."""
+    of_anthropic = path.startswith("/v1/messages/")  # such as count_tokens, which is not served
+    return DIALECTS.get("/v1/messages" if of_anthropic else path, _OTHERWISE).fault(fault)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
