@@ -62,7 +62,9 @@ def test_every_body_is_read_or_refused(body, dialect, takes):
 def test_one_strange_field_in_a_good_body_is_read_or_refused(value, field, takes):
     for path, dialect in DIALECTS.items():
         with contextlib.suppress(InputError):
-            assert dialect.read(good_body(path) | {field: value}, HEAD, takes, Defaults()).model
+            body = good_body(path) | {field: value}
+            model = dialect.model_of(body)  # as the door does, which refuses an empty one
+            assert dialect.read(body, HEAD, takes, Defaults()).model == model
 
 
 @given(st.binary(max_size=200))

@@ -20,6 +20,8 @@ from cput.serve.door import Door
 from cput.serve.edge import Edge
 from cput.serve.exchange import exchange_of
 from cput.serve.fault import Fault
+from cput.serve.neighbours import Neighbours
+from cput.serve.open_gate import OpenGate
 from cput.serve.outcomes import Outcomes
 from cput.serve.pages import Pages
 
@@ -55,12 +57,17 @@ def application(door: Door) -> Starlette:
         finally:
             await door.aclose()
 
-    return Starlette(
+    app = Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, door=door, shape=shape)],
+        middleware=[
+            Middleware(Edge, door=door, shape=shape),
+            *([Middleware(Neighbours)] if isinstance(door.gate, OpenGate) else []),
+        ],
         exception_handlers={HTTPException: _refused},
         lifespan=life_span,
     )
+    app.router.redirect_slashes = False  # it would name the Host that a client sent, as http behind a proxy of TLS
+    return app
 
 
 def shape(path: str, fault: Fault) -> bytes:

@@ -18,10 +18,9 @@ from starlette.types import ASGIApp
 
 from cput.errors import InputError, SetupError
 from cput.serve.door import Door
+from cput.serve.patience import HEAD_BYTES, protocol
 
 BACKLOG = 2048
-HEAD_BYTES = 64 << 10
-"""Most bytes of a request's head."""
 KEEP_ALIVE_S = 75
 RECORD_S = 5.0
 """Most seconds to wait for the records of calls that were broken off."""
@@ -75,6 +74,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=protocol(),
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -33,13 +33,13 @@ class Connections:
         if self._kept is None or self._kept.closed:
             self._kept = self._session(force_close=False)
         try:
-            return await self._kept.post(url, json=body, headers=headers, trace_request_ctx=sent)
+            return await self._kept.post(url, json=body, headers=headers, trace_request_ctx=sent, allow_redirects=False)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not sent.reused:
                 raise
         if self._single is None or self._single.closed:
             self._single = self._session(force_close=True)
-        return await self._single.post(url, json=body, headers=headers, trace_request_ctx=sent)
+        return await self._single.post(url, json=body, headers=headers, trace_request_ctx=sent, allow_redirects=False)
 
     async def aclose(self) -> None:
         """Close all connections; a later call opens new ones."""

@@ -106,13 +106,13 @@ class OpenAI:
         try:
             async with asyncio.timeout(self._first_s):
                 response = await self._connections.post(self.base_url + path, body=body, headers=headers)
-                if response.status >= 400:
+                if response.status >= 300:
                     text = (await response.read()).decode("utf-8", "replace")
         except TimeoutError as error:
             raise EngineUnavailable(f"{self._server} gave no answer in time ({self._limits()})") from error
         except (aiohttp.ClientError, ConnectionError, ValueError, RuntimeError) as error:
             raise EngineUnavailable(f"{self._server} can't be reached: {self._safe(str(error))}") from error
-        if response.status < 400:
+        if response.status < 300:
             return response
         response.close()
         if self._ask_usage and response.status in {400, 422} and "stream_options" in text:
