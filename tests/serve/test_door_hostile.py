@@ -147,6 +147,39 @@ def test_a_long_text_full_of_brackets_is_one_value():
     assert json_of(body, max_depth=64)["messages"][0]["content"] == text * 200_000
 
 
+def fields(count):
+    return {"type": "object", "properties": {f"p{at}": {"type": "string", "maxLength": 200} for at in range(count)}}
+
+
+SLOW = {
+    "an object of 300 properties": fields(300),
+    "many objects": {"anyOf": [fields(100) for _ in range(5)]},
+    "a long text": {"type": "object", "properties": {"a": {"type": "string", "maxLength": 1_000_000}}},
+    "a pattern in a pattern": {"type": "string", "pattern": "(a{1,300}){1,300}b"},
+    "a pattern of names": {"patternProperties": {"^a{1,99999999999999}$": {}}},
+    "many bytes": {"enum": ["x" * 100] * 1000},
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+async def test_a_schema_that_would_hold_the_engine_up_is_refused(echo, what):
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": SLOW[what]}}
+    code, _, body = await post(echo, CHAT, chat_body(response_format=form))
+    assert (code, body["error"]["code"]) == (400, "schema_too_large")
+
+
+async def test_a_large_schema_of_an_application_is_taken(echo):
+    schema = {"type": "object", "properties": {f"part{at}": fields(30) for at in range(8)}}
+    schema["properties"]["when"] = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    assert (await post(echo, CHAT, chat_body(response_format=form)))[0] == 200
+
+
+async def test_a_text_engine_looks_for_a_bounded_number_of_stop_texts(echo):
+    code, _, body = await post(echo, CHAT, chat_body(stop=["x"] * 65))
+    assert (code, body["error"]["param"]) == (400, "stop")
+
+
 # What may be said
 
 

@@ -8,6 +8,7 @@ import msgspec
 from cput.records import Grammar, GrammarKind, Message, Sampling
 from cput.serve.body import shown
 from cput.serve.dialects.base import Defaults
+from cput.serve.dialects.schemas import require_small
 from cput.serve.fault import BadRequest, unsupported
 
 Count = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
@@ -53,7 +54,7 @@ class Wanted(msgspec.Struct, kw_only=True):
     top_p: float = 1.0
     top_k: Count | None = None
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: str | list[str] = []
+    stop: str | Annotated[list[str], msgspec.Meta(max_length=64)] = []
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
@@ -113,6 +114,7 @@ def grammar_of(response_format: Mapping[str, Any]) -> Grammar | None:
     if not isinstance(schema, dict):
         field = "response_format.json_schema.schema"
         raise BadRequest(f"'{field}' is {shown(schema)}; it must be a JSON schema", param=field)
+    require_small(schema, "response_format.json_schema.schema")
     return _schema(schema)
 
 
