@@ -1,7 +1,7 @@
 """Homes for clients that do not live in the suite's own environment: made below ``build/clients`` on first use, kept.
 
 litellm brings boto3 and 60 more packages and has had a compromised release, so it has a venv of its own at one version.
-The ``openai`` npm package needs Node. Where one can't be made (no network, no npm) the test is skipped with the reason,
+LangChain's langsmith wants an older uuid-utils than cput's: its venv lies over the suite's own environment. The ``openai`` npm package needs Node. Where one can't be made (no network, no npm) the test is skipped with the reason,
 and fails with ``CPUT_REQUIRE_CLIENTS=1``.
 """
 
@@ -17,25 +17,31 @@ from typing import NoReturn
 import pytest
 from filelock import FileLock
 
+import cput
+
 HOMES = Path(__file__).parents[2] / "build" / "clients"
 SCRIPTS = Path(__file__).parent / "clients"
 LITELLM = "litellm==1.110.2"  # never 1.107.0, a compromised release
+LANGCHAIN = ("langchain-openai==1.7.4", "langchain-anthropic==1.7.10")
 NODE_LEAST = 18
 INSTALL_S = 600
 
 
 @functools.cache
 def litellm_python() -> Path:
-    """The Python of a venv with litellm."""
-    home = _home(LITELLM.replace("==", "-"))
-    python = home / "bin" / "python"
-    with FileLock(f"{home}.lock"):
-        if not (home / "made").exists():
-            shutil.rmtree(home, ignore_errors=True)
-            _made([sys.executable, "-m", "venv", str(home)], home)
-            _made([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", LITELLM], home)
-            (home / "made").touch()
-    return python
+    """The Python of a venv with litellm, and nothing of ours."""
+    return _venv(LITELLM)
+
+
+@functools.cache
+def langchain_python() -> Path:
+    """The Python of a venv with LangChain over the suite's own packages; run it ``with_us``."""
+    return _venv(*LANGCHAIN, over=True)
+
+
+def with_us() -> dict[str, str]:
+    """An environment in which the code under test is found."""
+    return {**os.environ, "PYTHONPATH": str(Path(cput.__file__).parents[1])}
 
 
 @functools.cache
@@ -80,6 +86,22 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
     )
     assert found.returncode == 0, found.stdout[-2000:] + found.stderr[-4000:]
     return found.stdout
+
+
+def _venv(*packages: str, over: bool = False) -> Path:
+    home = _home("-".join(packages).replace("==", "-"))
+    python = home / "bin" / "python"
+    with FileLock(f"{home}.lock"):
+        if not (home / "made").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            _made([sys.executable, "-m", "venv", str(home)], home)
+            if over:
+                (folder,) = home.glob("lib/python*/site-packages")
+                below = [path for path in sys.path if path.endswith("site-packages")]
+                (folder / "below.pth").write_text("\n".join(below), encoding="utf-8")
+            _made([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], home)
+            (home / "made").touch()
+    return python
 
 
 def _home(name: str) -> Path:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(900)  # the first run installs litellm and the 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
 ASKING, OUTCOMES = PAGE.split("## Saying what became of it")
 ROOT, MODEL = "http://127.0.0.1:8000", "smollm2-135m-instruct"
+ELSEWHERE = {"litellm": client_homes.litellm_python, "langchain": client_homes.langchain_python}
 IN_TURN = """
 import contextlib, io, json, sys
 told = []
@@ -51,9 +52,9 @@ def at(gateway, code):
 
 @pytest.fixture(scope="module")
 def python(gateway):
-    """What each Python block printed, and the calls that they made; litellm's is run where litellm lives."""
+    """What each Python block printed, and the calls that they made; two are run where their packages are."""
     codes = [at(gateway, code) for code in blocks("python")]
-    ours = [code for code in codes if "import litellm" not in code]
+    ours = [code for code in codes if not re.search("litellm|langchain", code)]
     command = [sys.executable, "-c", IN_TURN]
     done = subprocess.run(command, input=json.dumps(ours), check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -78,16 +79,16 @@ def test_every_client_has_a_snippet_of_at_most_eight_lines():
 
 def test_the_python_snippets_ask_and_are_answered(python):
     told, _ = python
-    for said in told[: len(blocks("python", ASKING)) - 1]:  # all but litellm's
+    for said in told[: len(blocks("python", ASKING)) - len(ELSEWHERE)]:
         assert "Name three rivers." in said
 
 
-def test_litellms_snippet_asks_and_is_answered(gateway, tmp_path):
-    (code,) = [code for code in blocks("python") if "import litellm" in code]
+@pytest.mark.parametrize("package", ELSEWHERE)
+def test_the_snippets_of_packages_that_live_elsewhere_ask_and_are_answered(gateway, tmp_path, package):
+    (code,) = [code for code in blocks("python") if package in code]
     script = tmp_path / "snippet.py"
     script.write_text(at(gateway, code), encoding="utf-8")
-    python = client_homes.litellm_python()
-    told = client_homes.run_python(python, script, LITELLM_LOCAL_MODEL_COST_MAP="True")
+    told = client_homes.run_python(ELSEWHERE[package](), script, LITELLM_LOCAL_MODEL_COST_MAP="True")
     assert told.count("Name three rivers.") == 2
 
 
