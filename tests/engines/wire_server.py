@@ -50,7 +50,8 @@ class Server:
         if "stream_options" in body and not self.knows_stream_options:
             return web.json_response({"error": {"message": "unknown field stream_options"}}, status=400)
         chat = "messages" in body
-        sampling = Sampling(max_new_tokens=body["max_tokens"], stop=tuple(body.get("stop", ())))
+        most = body.get("max_completion_tokens", body.get("max_tokens", 4096))
+        sampling = Sampling(max_new_tokens=most, stop=tuple(body.get("stop", ())))
         turns = tuple(Message(**turn) for turn in body.get("messages", ()))
         answer = Echo(token_s=self.token_s, context_length=CONTEXT_WORDS).answer(
             Call(messages=turns, prompt=body.get("prompt"), sampling=sampling)

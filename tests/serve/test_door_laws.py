@@ -63,7 +63,8 @@ def test_one_strange_field_in_a_good_body_is_read_or_refused(value, field, takes
     for path, dialect in DIALECTS.items():
         with contextlib.suppress(InputError):
             body = good_body(path) | {field: value}
-            assert dialect.read(body, HEAD, takes, Defaults()).model == dialect.model_of(body)
+            model = dialect.model_of(body)  # as the door does, which refuses an empty one
+            assert dialect.read(body, HEAD, takes, Defaults()).model == model
 
 
 @given(st.binary(max_size=200))

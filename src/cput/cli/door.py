@@ -48,6 +48,8 @@ ATTEMPTS = 3
 BACKOFF_S = 0.25
 MAX_WAIT_S = 2.0
 """A client learns of an upstream's longer ``Retry-After`` at once, and may do better with that time than we would."""
+COUNTED_CHARS = 200_000
+"""Longer prompts are held for by their bytes; what they cost is settled as it was counted."""
 Beside = Callable[[], Awaitable[None]]
 
 
@@ -183,6 +185,8 @@ def _embedded(policy: Policy, door: Door, book: PriceBook, asked: Asked, *, name
 
     def count(call: Call) -> int:
         said = call.prompt if call.prompt is not None else "\n".join(turn.content for turn in call.messages)
+        if len(said) > COUNTED_CHARS:  # a token is a byte or more; counting a megabyte would hold everybody up
+            return len(said.encode())
         return leaf.count_tokens(said)
 
     return Stack(

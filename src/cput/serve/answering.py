@@ -16,7 +16,7 @@ from cput.serve.body import ClientGone, object_of, read_body
 from cput.serve.dialects.base import Asking, Dialect
 from cput.serve.door import Door, Model
 from cput.serve.exchange import HUNG_UP, Exchange, exchange_of, send_bytes
-from cput.serve.fault import Fault, fault_of
+from cput.serve.fault import Fault, fault_of, inside
 from cput.serve.gate import Admission, Asked
 from cput.serve.hangup import HangUp
 from cput.serve.head import Head, head_of, scoped
@@ -123,7 +123,7 @@ class Answering:
 def noted(exchange: Exchange, error: BaseException) -> Fault:
     """Return what the client is told about an error, and keep it for the log; an unexpected one goes there whole."""
     fault = fault_of(error)
-    exchange.facts["code"] = fault.code
+    exchange.facts |= {"code": fault.code, "why": inside(error)}
     if fault.code == "internal_error":
         exchange.facts["failure"] = error
     return fault

@@ -21,6 +21,8 @@ from cput.serve.door import Door
 from cput.serve.edge import Edge
 from cput.serve.exchange import exchange_of
 from cput.serve.fault import Fault
+from cput.serve.neighbours import Neighbours
+from cput.serve.open_gate import OpenGate
 from cput.serve.outcomes import Outcomes
 from cput.serve.pages import Pages
 
@@ -36,8 +38,10 @@ _OTHERWISE = DIALECTS["/v1/chat/completions"]
 def application(door: Door) -> ASGIApp:
     """Return the ASGI application of a door; leaving its life span closes the door's engines, not its ledger."""
     answering = {path: Answering(door, dialect) for path, dialect in DIALECTS.items()}
-    straight = {path: Edge(endpoint, door, shape) for path, endpoint in answering.items()}
-    return Straight(straight, _routed(door, answering))
+    keyless = isinstance(door.gate, OpenGate)
+    within = {path: Neighbours(endpoint) if keyless else endpoint for path, endpoint in answering.items()}
+    straight = {path: Edge(endpoint, door, shape) for path, endpoint in within.items()}
+    return Straight(straight, _routed(door, answering, keyless=keyless))
 
 
 class Straight:
@@ -53,7 +57,7 @@ class Straight:
         await (endpoint or self._other)(scope, receive, send)
 
 
-def _routed(door: Door, answering: Mapping[str, ASGIApp]) -> Starlette:
+def _routed(door: Door, answering: Mapping[str, ASGIApp], *, keyless: bool) -> Starlette:
     """Return the application of all paths; what answers calls is among them for the methods that it does not have."""
     outcomes, pages = Outcomes(door), Pages(door)
     routes = [
@@ -76,17 +80,23 @@ def _routed(door: Door, answering: Mapping[str, ASGIApp]) -> Starlette:
         finally:
             await door.aclose()
 
-    return Starlette(
+    app = Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, door=door, shape=shape)],
+        middleware=[
+            Middleware(Edge, door=door, shape=shape),
+            *([Middleware(Neighbours)] if keyless else []),
+        ],
         exception_handlers={HTTPException: _refused},
         lifespan=life_span,
     )
+    app.router.redirect_slashes = False  # it would name the Host that a client sent, as http behind a proxy of TLS
+    return app
 
 
 def shape(path: str, fault: Fault) -> bytes:
-    """Return a fault in the shape of the dialect that a path speaks; OpenAI's where it speaks none."""
-    return DIALECTS.get(path, _OTHERWISE).fault(fault)
+    """Return a fault in the shape of the dialect that a path speaks, or is below of; OpenAI's where it speaks none."""
+    of_anthropic = path.startswith("/v1/messages/")  # such as count_tokens, which is not served
+    return DIALECTS.get("/v1/messages" if of_anthropic else path, _OTHERWISE).fault(fault)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import msgspec
 from starlette.types import Receive, Scope
 
+from cput.serve.crowded import CONTAINERS, VALUES, is_crowded
 from cput.serve.fault import BadRequest
 
 Fields = TypeVar("Fields", bound=msgspec.Struct)
 SHOWN = 60
-_AT = re.compile(r"^(?P<why>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_AT = re.compile(r"^(?P<why>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -58,8 +59,11 @@ def json_of(body: bytes, *, max_depth: int) -> Any:
     """Return a body's JSON.
 
     Raises:
-        BadRequest: no JSON, not UTF-8, or nested deeper than ``max_depth``.
+        BadRequest: no JSON, not UTF-8, of too many values, or nested deeper than ``max_depth``.
     """
+    if is_crowded(body):
+        sentence = f"the body has too many values; allowed: {CONTAINERS:,} objects and lists, {VALUES:,} values in all"
+        raise BadRequest(sentence, code="request_too_large", status=413)
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

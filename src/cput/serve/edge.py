@@ -76,7 +76,7 @@ def _log(exchange: Exchange) -> None:
         failure,
         request_id=exchange.request_id,
         method=exchange.method,
-        path=exchange.path,
+        path=exchange.path[:200],
         status=exchange.status,
         seconds=round(exchange.seconds, 6),
         **exchange.facts,

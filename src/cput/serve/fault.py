@@ -1,21 +1,27 @@
 """Every error as what a client is told: a status, a code and one sentence. The only place where that is decided.
 
 Each dialect then says the same fault in its own shape (``cput.serve.dialects``). A sentence never shows a key, an
-upstream's credentials or a traceback.
+upstream's credentials or a traceback, nor where the ledger and the upstreams stand: that is in the log (``inside``).
 """
 
 import math
+import re
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from cput.engines.retry import Throttled
 from cput.errors import EngineError, EngineUnavailable, InputError, PromptTooLong, SetupError, UpstreamError
 from cput.serve.gate import Refused
 
 RETRY_SOON_S = 1.0
+SEE_LOG = "its log says why under this request id"
+_PLACE = re.compile(r"^https?://\S+")
+_CAUSE = re.compile(r"(can't be reached|in the middle of an answer): .*", re.DOTALL)
 PASSED_ON = frozenset({400, 404, 409, 413, 415, 422, 429})
 """An upstream's statuses that speak about the caller's request; all others speak about us, and become 502."""
 
@@ -67,25 +73,37 @@ def fault_of(error: BaseException) -> Fault:
             return Fault(status=error.status, code=error.code, message=error.message, retry_after_s=error.retry_after_s)
         case BadRequest():
             return Fault(status=error.status, code=error.code, message=str(error), param=error.param)
+        case InputError() if inside(error):
+            return Fault(status=400, code="invalid_value", message=f"the ledger refused it; {SEE_LOG}")
         case InputError():
             return Fault(status=400, code="invalid_value", message=str(error))
         case SetupError():
-            return Fault(status=503, code="not_ready", message=str(error), retry_after_s=RETRY_SOON_S)
+            message = f"the gateway can't do this now; {SEE_LOG}"
+            return Fault(status=503, code="not_ready", message=message, retry_after_s=RETRY_SOON_S)
         case EngineError():
             return _of_engine(error)
         case _:
-            return Fault(
-                status=500, code="internal_error", message="the gateway failed; its log says why under this request id"
-            )
+            return Fault(status=500, code="internal_error", message=f"the gateway failed; {SEE_LOG}")
+
+
+def inside(error: BaseException) -> str | None:
+    """Return what an error says of paths and addresses, for the log alone; nothing that a client sent is in it."""
+    said_by_database = isinstance(error.__cause__, SQLAlchemyError | sqlite3.Error)
+    return str(error) if isinstance(error, SetupError | EngineUnavailable) or said_by_database else None
+
+
+def _told(error: EngineError) -> str:
+    """Return an engine's sentence without where it stands, and without how reaching it failed, which names that too."""
+    return _CAUSE.sub(r"\1", _PLACE.sub("the upstream", str(error)))
 
 
 def _of_engine(error: EngineError) -> Fault:
     match error:
         case PromptTooLong():
-            return Fault(status=400, code="context_length_exceeded", message=str(error), param="messages")
+            return Fault(status=400, code="context_length_exceeded", message=_told(error), param="messages")
         case EngineUnavailable():
             wait_s = error.retry_after_s or RETRY_SOON_S
-            return Fault(status=503, code="engine_unavailable", message=str(error), retry_after_s=wait_s)
+            return Fault(status=503, code="engine_unavailable", message=_told(error), retry_after_s=wait_s)
         case UpstreamError() if error.status in PASSED_ON:
             return _passed_on(error, error.status)
         case UpstreamError() if error.status in {401, 403}:
@@ -93,12 +111,15 @@ def _of_engine(error: EngineError) -> Fault:
             return Fault(status=502, code="upstream_credentials", message=message)
         case Throttled():
             return Fault(
-                status=503, code="upstream_busy", message=str(error), retry_after_s=error.retry_after_s or RETRY_SOON_S
+                status=503,
+                code="upstream_busy",
+                message=_told(error),
+                retry_after_s=error.retry_after_s or RETRY_SOON_S,
             )
         case UpstreamError():
-            return Fault(status=502, code="upstream_error", message=str(error))
+            return Fault(status=502, code="upstream_error", message=_told(error))
         case _:
-            return Fault(status=502, code="engine_error", message=str(error))
+            return Fault(status=502, code="engine_error", message=_told(error))
 
 
 def _passed_on(error: UpstreamError, status: int) -> Fault:
@@ -109,7 +130,7 @@ def _passed_on(error: UpstreamError, status: int) -> Fault:
     return Fault(
         status=status,
         code=code if isinstance(code, str) and code else "rate_limit_exceeded" if status == 429 else "upstream_refused",
-        message=str(error),
+        message=_told(error),
         param=param if isinstance(param, str) and param else None,
         retry_after_s=wait_s if wait_s is not None else RETRY_SOON_S if status == 429 else None,
     )

@@ -99,12 +99,12 @@ class Forward(OpenAI):
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-                session.get(f"{self.base_url}/models", headers=self._headers(None)) as response,
+                session.get(f"{self.base_url}/models", headers=self._headers(None), allow_redirects=False) as response,
             ):
                 status, text = response.status, await response.text(errors="replace")
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             raise EngineUnavailable(f"{self._server} can't be reached: {self._safe(str(error))}") from error
-        if status >= 400:
+        if status >= 300:
             raise refusal(self._server, status, self._safe(text, len(text)), None)
         listed = self._chunk(text.encode()).get("data")
         if not isinstance(listed, list):

@@ -10,8 +10,9 @@ from cput.records import new_id
 from cput.serve.body import shown
 from cput.serve.fault import BadRequest
 
-_REQUEST_ID = re.compile(r"^[\x21-\x7e]{1,128}$")
-_NAME = re.compile(r"^[^\x00-\x1f\x7f]{1,256}$")
+_REQUEST_ID = re.compile(r"^[\x21-\x7e]{1,128}\Z")
+NAME = re.compile(r"^[^\x00-\x1f\x7f]{1,256}\Z")
+"""What may stand in a row, a log line and a counter: 1 to 256 characters, none of them for control."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,16 @@ def head_of(scope: Scope, request: str) -> Head:
 
 
 def scoped(tenant: str | None, key: str | None) -> str | None:
-    """Return an external key or episode as it is kept: with its tenant, where there is one."""
-    return key if tenant is None or key is None else f"{tenant}/{key}"
+    """Return an external key or episode as it is kept: with its tenant, where there is one.
+
+    No two pairs are kept as one: a tenant's own slashes are escaped.
+
+    >>> scoped("a", "b/c"), scoped("a/b", "c")
+    ('a/b/c', 'a%2Fb/c')
+    """
+    if tenant is None or key is None:
+        return key
+    return f"{tenant.replace('%', '%25').replace('/', '%2F')}/{key}"
 
 
 def request_id(scope: Scope) -> str:
@@ -87,7 +96,7 @@ def _name(headers: Mapping[str, str], name: str) -> str | None:
     value = headers.get(name)
     if not value:
         return None
-    if not _NAME.match(value):
+    if not NAME.match(value):
         raise BadRequest(f"the header {name} is {shown(value)}; allowed: 1 to 256 characters", param=name)
     return value
 

@@ -36,11 +36,12 @@ from cput.serve.door import Door
 from cput.serve.exchange import exchange_of
 from cput.serve.fault import BadRequest
 from cput.serve.gate import Caller
-from cput.serve.head import Head, head_of, scoped
+from cput.serve.head import NAME, Head, head_of, scoped
 from cput.serve.pages import json_response
 
 _RESPONSE_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_|resp_)(?=[0-9a-f]{8}-[0-9a-f]{4}-)")
-_ABOUT = ("call_id", "external_key", "episode")
+_NAMES = ("id", "call_id", "external_key", "episode", "name")
+"""Fields that rows are found by; a database's index takes no more than a few thousand bytes."""
 
 
 def call_id_of(text: str) -> str:
@@ -139,6 +140,12 @@ def _read(given: Sequence[Mapping[str, Any]], key: str | None, caller: Caller, *
         fields["id"] = fields.get("id") or mine
         if retracted:
             fields["retracted"] = True
+        for name in _NAMES:
+            if isinstance(fields.get(name), str) and fields[name] and NAME.match(fields[name]) is None:
+                raise BadRequest(
+                    f"'outcomes[{at}].{name}' is {shown(fields[name])}; allowed: 1 to 256 characters; none was written",
+                    param=f"outcomes[{at}].{name}",
+                )
         read = read_outcome(at + 1, fields, Counter(), now_s)
         wrong += [(f"outcomes[{at}]", problem) for problem in read.wrong]
         if read.outcome is not None:
@@ -194,4 +201,5 @@ def _stored(door: Door, outcome_id: str, tenant: str | None) -> Outcome | None:
             owner = connection.execute(select(calls.c.tenant).where(calls.c.id == outcome.call_id)).scalar()
             return outcome if owner == tenant else None
     keys = (outcome.external_key, outcome.episode)
-    return outcome if all(key is None or key.startswith(f"{tenant}/") for key in keys) else None
+    mine = scoped(tenant, "") or ""
+    return outcome if all(key is None or key.startswith(mine) for key in keys) else None

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from cput.errors import InputError, SetupError
 from cput.serve.door import Door
-from cput.serve.wire import Wire
+from cput.serve.patience import HEAD_BYTES, protocol
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
@@ -79,6 +79,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=protocol(),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -88,7 +89,7 @@ class Server(uvicorn.Server):
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=drain_s,
-                http=Wire,
+                h11_max_incomplete_event_size=HEAD_BYTES,
             )
         )
         self._door = door

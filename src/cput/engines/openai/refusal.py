@@ -21,8 +21,11 @@ MESSAGE_CHARS = 300
 
 
 def refusal(server: str, status: int, text: str, retry_after: str | None) -> EngineError:
-    """Return the error for an HTTP ``status`` of 400 or more with body ``text``."""
-    message = error_sentence(text)
+    """Return the error for an HTTP ``status`` of 300 or more with body ``text``.
+
+    A redirection is one too: prompts go where the configuration says, and nowhere else.
+    """
+    message = error_sentence(text) if status >= 400 else "it wants to send the call elsewhere, which is not followed"
     if status in {400, 413, 422, 500} and any(mark in text.lower() for mark in TOO_LONG):
         return PromptTooLong(f"{server} refused the prompt as too long: {message}")
     sentence = f"{server} answered {status}: {message}"

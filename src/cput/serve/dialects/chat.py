@@ -14,7 +14,7 @@ from cput.serve.dialects.counts import openai_usage, reasons_of, token_logprobs
 from cput.serve.dialects.text import Wanted, grammar_of, refuse_unhonoured, sampling_of, turns_of
 from cput.serve.fault import BadRequest, Fault
 from cput.serve.forward import Carried, Closed, Said
-from cput.serve.head import Head
+from cput.serve.head import NAME, Head
 from cput.serve.merge import choices_of
 
 PREFIX = "chatcmpl-"
@@ -44,7 +44,7 @@ class Chat:
         strict = takes is Takes.TEXT
         if strict:
             refuse_unhonoured(body, ChatBody)
-        sampling = sampling_of(wanted, defaults, logprobs=wanted.logprobs)
+        sampling = sampling_of(wanted, defaults, logprobs=wanted.logprobs, carried=not strict)
         if strict:
             sampling = replace(sampling, grammar=grammar_of(wanted.response_format))
         call = call_of(wanted, head, defaults, messages=turns_of(wanted.messages, strict=strict), sampling=sampling)
@@ -63,6 +63,8 @@ def named_model(body: Mapping[str, Any]) -> str:
     if not isinstance(model, str) or not model:
         code = "missing_required_parameter" if model is None else "invalid_type"
         raise BadRequest(f"'model' is {shown(model)}; allowed: a model's name", param="model", code=code)
+    if NAME.match(model) is None:  # it goes into rows, logs and counters
+        raise BadRequest(f"'model' is {shown(model)}; allowed: 1 to 256 characters", param="model")
     return model
 
 

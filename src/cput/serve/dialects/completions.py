@@ -44,15 +44,14 @@ class Completions:
         if strict:
             refuse_unhonoured(body, TextBody)
             _refuse_alternatives(wanted)
-        sampling = sampling_of(wanted, defaults, logprobs=wanted.logprobs is not None)
+        sampling = sampling_of(wanted, defaults, logprobs=wanted.logprobs is not None, carried=not strict)
         prompt = _prompt(wanted.prompt, strict=strict)
         call = call_of(wanted, head, defaults, prompt=prompt, sampling=sampling)
-        prompts = len(wanted.prompt) if isinstance(wanted.prompt, list) and _texts(wanted.prompt) else 1
         return Asking(
             call=call if strict else carry(call, body, head),
             model=wanted.model,
             stream=wanted.stream,
-            choices=wanted.n * prompts,
+            choices=max(wanted.n, wanted.best_of) * _prompts(wanted.prompt),
             voice=TextVoice(call.id, wanted.model, include_usage=wanted.include_usage),
         )
 
@@ -133,6 +132,12 @@ def _refuse_alternatives(wanted: TextBody) -> None:
         raise unsupported("logprobs", f"it is {wanted.logprobs}, and this model's engine gives the chosen tokens' (0)")
     if wanted.response_format:
         raise unsupported("response_format", "text completions have none")
+
+
+def _prompts(prompt: str | list[Any]) -> int:
+    """Return how many prompts there are: texts, or lists of tokens; a list of tokens is one."""
+    several = isinstance(prompt, list) and not any(isinstance(each, int) for each in prompt)
+    return max(1, len(prompt)) if several else 1
 
 
 def _texts(prompt: list[Any]) -> bool:

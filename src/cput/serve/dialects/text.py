@@ -8,9 +8,15 @@ import msgspec
 from cput.records import Grammar, GrammarKind, Message, Sampling
 from cput.serve.body import shown
 from cput.serve.dialects.base import Defaults
+from cput.serve.dialects.schemas import require_small
 from cput.serve.fault import BadRequest, unsupported
 
 Count = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
+Tags = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]],
+    msgspec.Meta(max_length=16),
+]
+"""OpenAI's bounds on metadata; they are kept with the call."""
 
 NO_EFFECT = frozenset(
     {"metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"}
@@ -43,17 +49,18 @@ class Wanted(msgspec.Struct, kw_only=True):
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=128)] = 1
+    best_of: Annotated[int, msgspec.Meta(ge=1, le=128)] = 1
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: Count | None = None
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: str | list[str] = []
+    stop: str | Annotated[list[str], msgspec.Meta(max_length=64)] = []
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     ignore_eos: bool = False
     response_format: dict[str, Any] = {}
-    metadata: dict[str, str] = {}
+    metadata: Tags = {}
 
     @property
     def include_usage(self) -> bool:
@@ -66,10 +73,15 @@ class Wanted(msgspec.Struct, kw_only=True):
         return defaults.max_new_tokens if given is None or given < 0 else given
 
 
-def sampling_of(wanted: Wanted, defaults: Defaults, *, logprobs: bool) -> Sampling:
-    """Return how the answer is drawn; what is not said has OpenAI's defaults (temperature 1, not greedy)."""
+def sampling_of(wanted: Wanted, defaults: Defaults, *, logprobs: bool, carried: bool) -> Sampling:
+    """Return how the answer is drawn; what is not said has OpenAI's defaults (temperature 1, not greedy).
+
+    Of a call that is ``carried`` on whole, the upstream goes by one of two bounds; money is held for the larger.
+    """
+    given = wanted.max_tokens, wanted.max_completion_tokens
+    larger = max(*given) if carried and None not in given else 0  # type: ignore[type-var]
     return Sampling(
-        max_new_tokens=wanted.most_new_tokens(defaults),
+        max_new_tokens=max(larger or 0, wanted.most_new_tokens(defaults)),
         temperature=wanted.temperature,
         top_p=wanted.top_p,
         top_k=wanted.top_k if wanted.top_k is None or wanted.top_k > 0 else None,
@@ -102,6 +114,7 @@ def grammar_of(response_format: Mapping[str, Any]) -> Grammar | None:
     if not isinstance(schema, dict):
         field = "response_format.json_schema.schema"
         raise BadRequest(f"'{field}' is {shown(schema)}; it must be a JSON schema", param=field)
+    require_small(schema, "response_format.json_schema.schema")
     return _schema(schema)
 
 
