@@ -20,6 +20,7 @@ from cput.serve.door import Door
 from cput.serve.edge import Edge
 from cput.serve.exchange import exchange_of
 from cput.serve.fault import Fault
+from cput.serve.openapi.document import openapi
 from cput.serve.outcomes import Outcomes
 from cput.serve.pages import Pages
 
@@ -46,6 +47,7 @@ def application(door: Door) -> Starlette:
         Route("/healthz", pages.healthz, methods=["GET"]),
         Route("/readyz", pages.readyz, methods=["GET"]),
         Route("/metrics", pages.metrics, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
     ]
 
     @contextlib.asynccontextmanager
