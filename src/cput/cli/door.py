@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cput.cli import plug
 from cput.cli.measure import DEFAULT_MODEL
+from cput.cli.tracing import tracing
 from cput.engines import open_engine
 from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
@@ -36,6 +37,7 @@ from cput.serve.open_gate import OpenGate
 from cput.serve.run import bind, is_loopback, serve, url_of
 from cput.serve.serving import Serving, Stack
 from cput.serve.tariff import BookTariff
+from cput.serve.trace_context import Tracing
 from cput.serve.watch import digest, follow
 from cput.workloads import load
 
@@ -68,7 +70,14 @@ class Asked:
     keep_text: bool
     quiet: bool
     drain_s: int
+    traces: bool
+    trace_content: bool
     ledger: str | None
+
+    @property
+    def with_text(self) -> bool:
+        """Whether attempts come with their text: for the ledger, or for the traces alone."""
+        return self.keep_text or self.trace_content
 
 
 def run(asked: Asked) -> None:
@@ -80,8 +89,11 @@ def run(asked: Asked) -> None:
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     book = PriceBook.load(asked.prices)
-    with contextlib.closing(Ledger.open(asked.ledger)) as ledger:
-        door = _door(asked, ledger, book)
+    with (
+        contextlib.closing(Ledger.open(asked.ledger)) as ledger,
+        tracing(wanted=asked.traces, text=asked.trace_content, keep_text=asked.keep_text) as traces,
+    ):
+        door = _door(asked, ledger, book, traces)
         beside = _plug(asked, door, book)
         with contextlib.closing(bind(asked.host, asked.port)) as listening:
             if not asked.quiet:
@@ -92,7 +104,7 @@ def run(asked: Asked) -> None:
     errors.print("cput: closed; every call is on record", markup=False)
 
 
-def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
+def _door(asked: Asked, ledger: Ledger, book: PriceBook, traces: Tracing | None) -> Door:
     wanted = _wants_keys(asked)
     if wanted and not every(ledger):
         why = (
@@ -109,7 +121,9 @@ def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
     # Where others come in and no token is set, nobody reads the counters: a token that nobody knows.
     token = os.environ.get(ADMIN_TOKEN_ENV) or (secrets.token_urlsafe() if wanted else None)
     defaults = Defaults(max_new_tokens=asked.max_new_tokens, workload=asked.workload)
-    return Door(ledger=ledger, models={}, gate=gate, admin_token=token, defaults=defaults, closing=closing)
+    return Door(
+        ledger=ledger, models={}, gate=gate, admin_token=token, defaults=defaults, traces=traces, closing=closing
+    )
 
 
 def _wants_keys(asked: Asked) -> bool:
@@ -157,7 +171,7 @@ def _embedded(policy: Policy, door: Door, book: PriceBook, asked: Asked, *, name
         prompt_lookup=policy.prompt_lookup,
     )
     assert isinstance(leaf, OpenVino)
-    engine: Engine = Metered(leaf, door.tally, keep_text=asked.keep_text, prices=book)
+    engine: Engine = Metered(leaf, door.tally, keep_text=asked.with_text, prices=book)
     if policy.abandon:
         engine = Abandoned(engine, _lost)
     if policy.attempts > 1:
@@ -185,7 +199,7 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
 
     def engine_for(model: str) -> Engine:
         billed = asked.model or model
-        keep, provider = asked.keep_text, leaf.provider
+        keep, provider = asked.with_text, leaf.provider
         metered = Metered(leaf, door.tally, keep_text=keep, prices=book, provider=provider, model=billed)
         return Retried(metered, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S)
 

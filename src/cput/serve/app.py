@@ -57,9 +57,10 @@ def application(door: Door) -> Starlette:
         finally:
             await door.aclose()
 
+    traced = [] if door.traces is None else [Middleware(door.traces.around)]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, door=door, shape=shape)],
+        middleware=[*traced, Middleware(Edge, door=door, shape=shape)],
         exception_handlers={HTTPException: _refused},
         lifespan=life_span,
     )

@@ -17,6 +17,7 @@ from cput.serve.open_gate import OpenGate
 from cput.serve.serving import Serving
 from cput.serve.tally import Tally
 from cput.serve.telemetry import Telemetry
+from cput.serve.trace_context import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class Door:
     """What a request may be."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     """Counters for ``/metrics``."""
+    traces: Tracing | None = None
+    """Traces requests and attempts; None traces nothing."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False
@@ -76,7 +79,8 @@ class Door:
 
     def __post_init__(self) -> None:
         """Put the tally in front of the ledger."""
-        self.tally = Tally(self.ledger, self.telemetry.heard)
+        sink = self.ledger if self.traces is None else self.traces.beside(self.ledger)
+        self.tally = Tally(sink, self.telemetry.heard)
 
     def model(self, name: str) -> Model:
         """Return the model of that name.

@@ -23,6 +23,7 @@ from cput.engines.openai.refusal import refusal
 from cput.errors import EngineUnavailable, UpstreamError
 from cput.protocols import Answer
 from cput.records import Call, Ending, Piece
+from cput.serve.trace_context import LEG
 
 OURS = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 """Fields of a chunk that are made anew for the client; the padding against listeners is pointless after a change."""
@@ -112,7 +113,9 @@ class Forward(OpenAI):
 
     def _headers(self, call: Call | None) -> dict[str, str]:
         request_id = call.request_id if isinstance(call, Carried) else None
-        return super()._headers(call) | ({"X-Request-Id": request_id} if request_id else {})
+        mine = {"X-Request-Id": request_id} if request_id else {}
+        leg = LEG.get() if call is not None else None
+        return super()._headers(call) | mine | ({} if leg is None else leg.sent_to(self.base_url))
 
     def _body(self, call: Call) -> dict[str, Any]:
         """Return the client's body with the model, streaming and usage put right, and a wrapper's changes."""
