@@ -164,8 +164,8 @@ class Heard(Progress):
         pieces: list[Piece] = []
         for choice in choices:
             index = int(choice.get("index") or 0)
-            if reason := choice.get("finish_reason"):
-                self._reasons[index] = str(reason)
+            if isinstance(reason := choice.get("finish_reason"), str) and reason:
+                self._reasons[index] = reason
             pieces.extend(self._said(index, choice))
         self._tokens = tokens + sum(piece.tokens for piece in pieces)  # of all choices, and of tool calls too
         return pieces
@@ -186,11 +186,24 @@ class Heard(Progress):
 
     def _said(self, index: int, choice: Mapping[str, Any]) -> list[Piece]:
         delta = choice.get("delta") or choice.get("message") or {}
+        _require_sound(delta, choice.get("text"))
         spoken = {name: value for name, value in delta.items() if name != "role" and value not in (None, "", [])}
         if not spoken and not choice.get("text") and not choice.get("logprobs"):
             return []
-        said = {name: value for name, value in choice.items() if name not in {"index", "finish_reason", "usage"}}
-        if "message" in said:  # an upstream that does not stream
-            said["delta"] = said.pop("message")
+        ours = {"index", "finish_reason", "usage", "message"}
+        said = {name: value for name, value in choice.items() if name not in ours and (value or name != "logprobs")}
+        if "message" in choice:  # an upstream that does not stream
+            said["delta"] = delta
         read = self._piece(choice)
         return [Said(text=read.text, tokens=read.tokens or 1, logprobs=read.logprobs, index=index, said=said)]
+
+
+def _require_sound(delta: Mapping[str, Any], text: Any) -> None:
+    """Refuse what no dialect could say; raises AttributeError, TypeError or ValueError."""
+    words = [text, delta.get("role"), delta.get("content"), delta.get("refusal")]
+    for call in delta.get("tool_calls") or ():
+        function = call.get("function") or {}
+        int(call.get("index") or 0)
+        words += [call.get("id"), function.get("name"), function.get("arguments")]
+    if not all(word is None or isinstance(word, str) for word in words):
+        raise TypeError("a part of a chunk is not a text")
