@@ -8,6 +8,7 @@ import io
 import json
 import signal
 import threading
+from pathlib import Path
 
 import gateways
 import pytest
@@ -23,7 +24,7 @@ from wire_server import status, stream, until
 
 from cput.cli.tracing import is_wanted, tracing
 from cput.errors import InputError
-from cput.ledger.export.otel import span_id, trace_id
+from cput.ledger.export.otel import attempt_attributes, call_attributes, span_id, trace_id
 from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
 from cput.serve.logs import LOGGER, to_stream
@@ -31,6 +32,7 @@ from cput.serve.trace_context import parent_of
 from cput.serve.trace_provider import GivenIds, provider
 from cput.serve.traces import Traces
 
+PAGE = Path(__file__).parents[2] / "docs" / "design" / "telemetry.md"
 CLIENT = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "shop=7"}
 
 PRICES = """
@@ -118,6 +120,19 @@ async def test_a_request_is_a_server_span_with_a_client_span_for_its_attempt(boo
     assert server_span.name == "POST /v1/chat/completions"
     assert attempt.parent.span_id == server_span.context.span_id
     assert server_span.start_time <= attempt.start_time <= attempt.end_time <= server_span.end_time
+
+
+async def test_every_attribute_of_ours_is_on_the_design_page(book, server, kept):
+    headers = {"X-Cput-Workload": "shop", "X-Cput-Episode": "talk-1", "X-Cput-External-Key": "order-17"}
+    with gateways.running(gateways.remote_door(book, server.url, traces=kept.traces())) as gateway:
+        await post(gateway, "/v1/chat/completions", chat_body(model="m"), headers)
+        await post(gateway, "/v1/chat/completions", chat_body(messages=[], model="m"), headers)
+        await until(lambda: len(kept.spans()) == 3)
+        (record,) = gateway.records()
+    made = {name for span in kept.spans() for name in span.attributes}
+    known = {*attempt_attributes(record.call, record.attempts[0], ()), *call_attributes(record.call, ())}
+    page = PAGE.read_text(encoding="utf-8")
+    assert {name for name in made | known if name.startswith("cput.") and f"`{name}`" not in page} == set()
 
 
 async def test_ids_are_those_of_the_ledgers_export(book, kept):
