@@ -22,15 +22,14 @@ OPERATIONS: Mapping[str, str] = {
 _encode = msgspec.json.Encoder().encode
 
 
-def request_name(scope: Scope) -> str:
+def request_name(scope: Scope, exchange: Exchange) -> str:
     """Return a request's span name: the method and the route, never a path of the client's making."""
-    route = scope.get("route")
-    return f"{scope['method']} {route.path}" if isinstance(route, Route) else str(scope["method"])
+    return " ".join(filter(None, (scope["method"], _route(scope, exchange))))
 
 
 def request_attributes(scope: Scope, exchange: Exchange) -> dict[str, Any]:
     """Return what the span of an ended request says: HTTP's conventions, then what its call used in all."""
-    facts, route = exchange.facts, scope.get("route")
+    facts = exchange.facts
     server, client = scope.get("server") or (None, None), scope.get("client") or (None, None)
     failed = exchange.status >= 500
     nano_usd = facts.get("nano_usd")
@@ -38,7 +37,7 @@ def request_attributes(scope: Scope, exchange: Exchange) -> dict[str, Any]:
     return {
         "http.request.method": scope["method"],
         "http.response.status_code": exchange.status or None,
-        "http.route": route.path if isinstance(route, Route) else None,
+        "http.route": _route(scope, exchange),
         "url.scheme": scope.get("scheme"),
         "url.path": exchange.path[:256],
         "server.address": server[0],
@@ -78,3 +77,11 @@ def content(call: Call, attempt: Attempt) -> dict[str, Any]:
         "gen_ai.input.messages": _encode(asked).decode() if asked else None,
         "gen_ai.output.messages": None if attempt.text is None else _encode(said).decode(),
     }
+
+
+def _route(scope: Scope, exchange: Exchange) -> str | None:
+    """Return the route; None where the path led nowhere. What answers calls has one path, with or without a router."""
+    if exchange.endpoint in OPERATIONS:
+        return exchange.path
+    route = scope.get("route")
+    return str(route.path) if isinstance(route, Route) else None

@@ -132,7 +132,7 @@ class Traces:
             known = {name: value for name, value in said.items() if value is not None}
             said = call_attributes(following.call, ()) | known
         self._span(
-            request_name(following.scope),
+            request_name(following.scope, exchange),
             SpanKind.SERVER,
             said,
             within=_remote(following.parent) if following.parent else None,
@@ -149,7 +149,8 @@ class Traces:
             parent, name = following.parent, call_id or new_id()
             trace = int(parent.trace_id if parent else trace_id(name), 16)
             within = set_span_in_context(NonRecordingSpan(_remote(parent)), Context()) if parent else None
-            choice = self._provider.sampler.should_sample(within, trace, request_name(following.scope))
+            span = request_name(following.scope, exchange_of(following.scope))
+            choice = self._provider.sampler.should_sample(within, trace, span)
             kept = choice.decision is Decision.RECORD_AND_SAMPLE
             flags = TraceFlags(TraceFlags.SAMPLED if kept else TraceFlags.DEFAULT)
             following.own = SpanContext(trace, int(span_id(name, None), 16), is_remote=False, trace_flags=flags)
