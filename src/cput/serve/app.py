@@ -21,6 +21,7 @@ from cput.serve.door import Door
 from cput.serve.edge import Edge
 from cput.serve.exchange import exchange_of
 from cput.serve.fault import Fault
+from cput.serve.openapi.document import openapi
 from cput.serve.outcomes import Outcomes
 from cput.serve.pages import Pages
 
@@ -37,7 +38,8 @@ def application(door: Door) -> ASGIApp:
     """Return the ASGI application of a door; leaving its life span closes the door's engines, not its ledger."""
     answering = {path: Answering(door, dialect) for path, dialect in DIALECTS.items()}
     straight = {path: Edge(endpoint, door, shape) for path, endpoint in answering.items()}
-    return Straight(straight, _routed(door, answering))
+    app = Straight(straight, _routed(door, answering))
+    return app if door.traces is None else door.traces.around(app)
 
 
 class Straight:
@@ -67,6 +69,7 @@ def _routed(door: Door, answering: Mapping[str, ASGIApp]) -> Starlette:
         Route("/healthz", pages.healthz, methods=["GET"]),
         Route("/readyz", pages.readyz, methods=["GET"]),
         Route("/metrics", pages.metrics, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
     ]
 
     @contextlib.asynccontextmanager
