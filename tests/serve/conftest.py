@@ -14,7 +14,15 @@ import wire_server
 
 from cput.ledger.store import Ledger
 
-HIDDEN = ("CPUT_REDACT_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "CPUT_ADMIN_TOKEN")
+HIDDEN = (
+    "CPUT_REDACT_KEY",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "CPUT_ADMIN_TOKEN",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+)
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from cput.cli import plug
 from cput.cli.measure import DEFAULT_MODEL
 from cput.cli.redaction import redactor
+from cput.cli.tracing import tracing
 from cput.cli.upstreams import guards, plug_upstreams
 from cput.engines import open_engine
 from cput.engines.breaker import Breaker
@@ -40,6 +41,7 @@ from cput.serve.open_gate import OpenGate
 from cput.serve.run import bind, is_loopback, serve, url_of
 from cput.serve.serving import Serving, Stack
 from cput.serve.tariff import BookTariff
+from cput.serve.trace_context import Tracing
 from cput.serve.watch import digest, follow
 from cput.workloads import load
 
@@ -76,7 +78,14 @@ class Asked:
     presidio: bool
     quiet: bool
     drain_s: int
+    traces: bool
+    trace_content: bool
     ledger: str | None
+
+    @property
+    def with_text(self) -> bool:
+        """Whether attempts come with their text: for the ledger, or for the traces alone."""
+        return self.keep_text or self.trace_content
 
 
 def run(asked: Asked) -> None:
@@ -88,8 +97,11 @@ def run(asked: Asked) -> None:
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     book = PriceBook.load(asked.prices)
-    with contextlib.closing(Ledger.open(asked.ledger)) as ledger:
-        door = _door(asked, ledger, book)
+    with (
+        contextlib.closing(Ledger.open(asked.ledger)) as ledger,
+        tracing(wanted=asked.traces, text=asked.trace_content, keep_text=asked.keep_text) as traces,
+    ):
+        door = _door(asked, ledger, book, traces)
         beside = _plug(asked, door, book)
         with contextlib.closing(bind(asked.host, asked.port)) as listening:
             if not asked.quiet:
@@ -100,7 +112,7 @@ def run(asked: Asked) -> None:
     errors.print("cput: closed; every call is on record", markup=False)
 
 
-def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
+def _door(asked: Asked, ledger: Ledger, book: PriceBook, traces: Tracing | None) -> Door:
     wanted = _wants_keys(asked)
     if wanted and not every(ledger):
         why = (
@@ -124,6 +136,7 @@ def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
         admin_token=token,
         defaults=defaults,
         redactor=redactor(asked),
+        traces=traces,
         closing=closing,
     )
 
@@ -144,7 +157,7 @@ def _plug(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
     if path.suffix == ".toml" and is_gateway(path):
         if asked.aliases:
             raise InputError(f"--alias {asked.aliases[0]} goes with one model; name it in {path} as [models.NAME]")
-        return plug_upstreams(path, door, book, keep_text=asked.keep_text)
+        return plug_upstreams(path, door, book, keep_text=asked.with_text)
     if path.suffix == ".toml":
         return _plug_policy(asked, path, door, book)
     policy = Policy(model=what, precision=asked.precision, concurrency=asked.concurrency)
@@ -177,7 +190,7 @@ def _embedded(policy: Policy, door: Door, book: PriceBook, asked: Asked, *, name
         prompt_lookup=policy.prompt_lookup,
     )
     assert isinstance(leaf, OpenVino)
-    engine: Engine = Metered(leaf, door.tally, keep_text=asked.keep_text, prices=book)
+    engine: Engine = Metered(leaf, door.tally, keep_text=asked.with_text, prices=book)
     if policy.abandon:
         engine = Abandoned(engine, _lost)
     if policy.attempts > 1:
@@ -208,7 +221,7 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
 
     def engine_for(model: str) -> Engine:
         billed = asked.model or model
-        keep, provider = asked.keep_text, leaf.provider
+        keep, provider = asked.with_text, leaf.provider
         metered = Metered(leaf, door.tally, keep_text=keep, prices=book, provider=provider, model=billed)
         guarded = Breaker(metered, circuit)
         return Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)

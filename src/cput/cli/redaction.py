@@ -26,8 +26,8 @@ class Asked(Protocol):
         ...
 
     @property
-    def keep_text(self) -> bool:
-        """``--keep-text``."""
+    def with_text(self) -> bool:
+        """``--keep-text``, or ``--trace-content``."""
         ...
 
     @property
@@ -45,7 +45,7 @@ def redactor(asked: Asked) -> Redactor | None:
     """
     if asked.presidio and not asked.redact:
         raise InputError("--presidio looks for more of what is redacted, and nothing is; add --redact")
-    if asked.presidio and not asked.keep_text:
+    if asked.presidio and not asked.with_text:
         raise InputError("--presidio looks through prompts and answers, and they are not kept; add --keep-text")
     if not asked.redact:
         return None

@@ -29,6 +29,8 @@ def serve(
     presidio: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
     drain_s: int = 30,
+    traces: Annotated[bool, Parameter(negative=())] = False,
+    trace_content: Annotated[bool, Parameter(negative=())] = False,
     ledger: str | None = None,
 ) -> None:
     """Serve a model, a policy or an endpoint at an OpenAI-compatible URL, and write every token down.
@@ -80,6 +82,11 @@ def serve(
         Write no log line for each request.
     drain_s: int
         Most seconds that answers under way may take after Ctrl-C or SIGTERM.
+    traces: bool
+        Send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4318; on by itself where that is
+        set. OpenTelemetry's other environment variables hold as well.
+    trace_content: bool
+        Put prompts and answers into the traces.
     ledger: str
         A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
     """
@@ -115,6 +122,8 @@ def serve(
             presidio=presidio,
             quiet=quiet,
             drain_s=drain_s,
+            traces=traces,
+            trace_content=trace_content,
             ledger=ledger,
         )
     )

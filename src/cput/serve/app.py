@@ -23,6 +23,7 @@ from cput.serve.exchange import exchange_of
 from cput.serve.fault import Fault
 from cput.serve.neighbours import Neighbours
 from cput.serve.open_gate import OpenGate
+from cput.serve.openapi.document import openapi
 from cput.serve.outcomes import Outcomes
 from cput.serve.pages import Pages
 
@@ -41,7 +42,8 @@ def application(door: Door) -> ASGIApp:
     keyless = isinstance(door.gate, OpenGate)
     within = {path: Neighbours(endpoint) if keyless else endpoint for path, endpoint in answering.items()}
     straight = {path: Edge(endpoint, door, shape) for path, endpoint in within.items()}
-    return Straight(straight, _routed(door, answering, keyless=keyless))
+    app = Straight(straight, _routed(door, answering, keyless=keyless))
+    return app if door.traces is None else door.traces.around(app)
 
 
 class Straight:
@@ -71,6 +73,7 @@ def _routed(door: Door, answering: Mapping[str, ASGIApp], *, keyless: bool) -> S
         Route("/healthz", pages.healthz, methods=["GET"]),
         Route("/readyz", pages.readyz, methods=["GET"]),
         Route("/metrics", pages.metrics, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
     ]
 
     @contextlib.asynccontextmanager

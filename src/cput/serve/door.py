@@ -22,6 +22,7 @@ from cput.serve.open_gate import OpenGate
 from cput.serve.serving import Serving
 from cput.serve.tally import Tally
 from cput.serve.telemetry import Telemetry
+from cput.serve.trace_context import Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ class Door:
     """Counters for ``/metrics``."""
     redactor: Redactor | None = None
     """Takes personal data and secrets out of what is written down; None writes texts as they are."""
+    traces: Tracing | None = None
+    """Traces requests and attempts; None traces nothing."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False
@@ -82,10 +85,10 @@ class Door:
     """The sink for every meter."""
 
     def __post_init__(self) -> None:
-        """Put the tally in front of the ledger, and the redactor between them."""
-        sink: Sink = self.ledger
+        """Put the tally in front of the ledger, and between them who traces, after who redacts."""
+        sink: Sink = self.ledger if self.traces is None else self.traces.beside(self.ledger)
         if self.redactor is not None:
-            sink = Redacted(self.ledger, self.redactor, _withheld)
+            sink = Redacted(sink, self.redactor, _withheld)
         self.tally = Tally(sink, self.telemetry.heard)
 
     def model(self, name: str) -> Model:

@@ -23,10 +23,11 @@ from cput.engines.openai.refusal import refusal
 from cput.errors import EngineUnavailable, UpstreamError
 from cput.protocols import Answer
 from cput.records import Call, Ending, Piece
+from cput.serve.trace_context import LEG
 
 OURS = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 """Fields of a chunk that are made anew for the client; the padding against listeners is pointless after a change."""
-NOT_SAID = frozenset({"index", "finish_reason", "usage"})
+NOT_SAID = frozenset({"index", "finish_reason", "usage", "message"})
 """Fields of a choice that are kept apart."""
 CHANGEABLE = ("temperature", "top_p", "seed")
 """Sampling that wrappers vary between legs."""
@@ -113,7 +114,9 @@ class Forward(OpenAI):
 
     def _headers(self, call: Call | None) -> dict[str, str]:
         request_id = call.request_id if isinstance(call, Carried) else None
-        return super()._headers(call) | ({"X-Request-Id": request_id} if request_id else {})
+        mine = {"X-Request-Id": request_id} if request_id else {}
+        leg = LEG.get() if call is not None else None
+        return super()._headers(call) | mine | ({} if leg is None else leg.sent_to(self.base_url))
 
     def _streams(self, call: Call) -> bool:
         return call.stream or self._always_stream
@@ -165,8 +168,8 @@ class Heard(Progress):
         pieces: list[Piece] = []
         for choice in chunk.get("choices") or []:
             index = int(choice.get("index") or 0)
-            if reason := choice.get("finish_reason"):
-                self._reasons[index] = str(reason)
+            if isinstance(reason := choice.get("finish_reason"), str) and reason:
+                self._reasons[index] = reason
                 self._reason = (self._reason or reason) if index else reason
             if (piece := self._said(index, choice)) is not None:
                 self._tokens += piece.tokens  # of all choices, and of tool calls too
@@ -191,12 +194,24 @@ class Heard(Progress):
     def _said(self, index: int, choice: Mapping[str, Any]) -> Said | None:
         """Return a choice as a piece; None where it says nothing."""
         delta = choice.get("delta") or choice.get("message") or {}
+        _require_sound(delta, choice.get("text"))
         spoken = any(name != "role" and value not in (None, "", []) for name, value in delta.items())
         if not spoken and not choice.get("text") and not choice.get("logprobs"):
             return None
-        said = {name: value for name, value in choice.items() if name not in NOT_SAID}
-        if "message" in said:  # an upstream that does not stream
-            said["delta"] = said.pop("message")
+        said = {name: value for name, value in choice.items() if name not in NOT_SAID and (value or name != "logprobs")}
+        if "message" in choice:  # an upstream that does not stream
+            said["delta"] = delta
         read = self._piece(choice)
         tokens, whole = read.tokens or 1, read.whole
         return Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=whole, index=index, said=said)
+
+
+def _require_sound(delta: Mapping[str, Any], text: Any) -> None:
+    """Refuse what no dialect could say; raises AttributeError, TypeError or ValueError."""
+    words = [text, delta.get("role"), delta.get("content"), delta.get("refusal")]
+    for call in delta.get("tool_calls") or ():
+        function = call.get("function") or {}
+        int(call.get("index") or 0)
+        words += [call.get("id"), function.get("name"), function.get("arguments")]
+    if not all(word is None or isinstance(word, str) for word in words):
+        raise TypeError("a part of a chunk is not a text")

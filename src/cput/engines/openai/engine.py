@@ -21,6 +21,7 @@ from cput.engines.openai.connections import Connections
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import error_sentence, refusal
 from cput.engines.openai.sse import EventReader, EventTooLong
+from cput.engines.openai.surrogates import whole_characters
 from cput.engines.retry import Stalled
 from cput.errors import EngineUnavailable, InputError, UpstreamError
 from cput.ledger.usage import provider_of
@@ -185,7 +186,7 @@ class OpenAI:
 
     def _chunk(self, data: bytes) -> dict[str, Any]:
         try:
-            chunk = from_json(data)
+            chunk = from_json(whole_characters(data))
         except (ValueError, RecursionError) as error:
             shown = self._safe(data.decode("utf-8", "replace"))
             raise UpstreamError(f"{self._server} sent something that is not JSON: {shown!r}") from error

@@ -37,7 +37,7 @@ class Progress:
         self._note(chunk)
         pieces = []
         for choice in (chunk.get("choices") or [])[:1]:
-            self._reason = choice.get("finish_reason") or self._reason
+            self._reason = _said(choice.get("finish_reason")) or self._reason
             piece = self._piece(choice)
             if piece.text or piece.tokens or piece.prompt_logprobs:
                 self._tokens += piece.tokens
@@ -70,7 +70,7 @@ class Progress:
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         """Keep what a chunk says beside its choices: model, tier, usage."""
-        self._model = chunk.get("model") or self._model
+        self._model = _said(chunk.get("model")) or self._model
         self._tier = tier_of(chunk) or self._tier
         self._count(chunk)
 
@@ -120,3 +120,8 @@ class Progress:
         usage = self._counted()
         counted = usage.output if usage is not None else None
         return min(scored, self._call.sampling.max_new_tokens if counted is None else counted)
+
+
+def _said(value: Any) -> str | None:
+    """Return a word of the server's; what is no text says nothing."""
+    return value if isinstance(value, str) else None

@@ -8,13 +8,14 @@ answers are not exported.
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cput.ledger.facts import answer_given
 from cput.ledger.runs import CallRecord
 from cput.ledger.verdict import verdict
-from cput.records import Attempt, Call, Finish, Outcome, Role
+from cput.records import Attempt, Call, Charge, Finish, Outcome, Role
+from cput.units import NANO
 
 Json = dict[str, Any]
 PROVIDERS = {
@@ -43,7 +44,10 @@ def spans(record: CallRecord, threshold: float = 1.0) -> Iterator[Json]:
         "kind": _INTERNAL,
         "startTimeUnixNano": _nano(min(starts)),
         "endTimeUnixNano": _nano(max(ends)),
-        "attributes": attributes(_of_call(record, threshold)),
+        "attributes": attributes(
+            call_attributes(call, record.charges)
+            | {"cput.run": record.run, "cput.verdict": verdict(record.outcomes, threshold).value}
+        ),
     }
     for attempt in record.attempts:
         yield _span(call, record, attempt)
@@ -94,9 +98,8 @@ def attributes(values: Mapping[str, Any]) -> list[Json]:
     return [{"key": key, "value": _value(value)} for key, value in values.items() if value is not None]
 
 
-def _of_call(record: CallRecord, threshold: float) -> Json:
-    call = record.call
-    known = [charge.incremental_nano_usd for charge in record.charges if charge.incremental_nano_usd is not None]
+def call_attributes(call: Call, charges: Sequence[Charge]) -> Json:
+    """Return what a span says about its call; what is unknown is None."""
     return {
         "gen_ai.conversation.id": call.episode,
         "cput.call.id": call.id,
@@ -104,40 +107,50 @@ def _of_call(record: CallRecord, threshold: float) -> Json:
         "cput.item": call.item,
         "cput.policy": call.policy,
         "cput.tenant": call.tenant,
-        "cput.run": record.run,
         "cput.external_key": call.external_key,
-        "cput.verdict": verdict(record.outcomes, threshold).value,
-        "cput.charge.incremental_nano_usd": sum(known) if known and len(known) == len(record.charges) else None,
+        **_money(charges),
         **{f"cput.tag.{name}": value for name, value in call.tags.items()},
     }
 
 
+def attempt_attributes(call: Call, attempt: Attempt, charges: Sequence[Charge], operation: str | None = None) -> Json:
+    """Return what a span says about an attempt with these charges; what is unknown is None.
+
+    ``operation`` is the convention's word for what was asked, where somebody knows it better than a call without text.
+    """
+    return {
+        "gen_ai.operation.name": operation or operation_of(call, attempt),
+        "gen_ai.provider.name": _provider(attempt),
+        "error.type": "_OTHER" if attempt.finish is Finish.ERROR else None,
+        "gen_ai.conversation.id": call.episode,
+        "gen_ai.request.model": attempt.model,
+        **_request(call),
+        **_response(call, attempt),
+        **_ours(attempt, charges),
+    }
+
+
 def _span(call: Call, record: CallRecord, attempt: Attempt) -> Json:
-    operation = _operation(call, attempt)
+    said = attempt_attributes(call, attempt, [charge for charge in record.charges if charge.seq == attempt.seq])
     failed = attempt.finish is Finish.ERROR
     status = {"status": {"code": _ERROR, "message": attempt.error or "the attempt failed"}} if failed else {}
     return {
         "traceId": trace_id(call.id),
         "spanId": span_id(call.id, attempt.seq),
         "parentSpanId": span_id(call.id, None),
-        "name": f"{operation} {attempt.model}" if attempt.model else operation,
+        "name": span_name(said),
         "kind": _CLIENT if attempt.provider is not None else _INTERNAL,
         "startTimeUnixNano": _nano(attempt.started_s),
         "endTimeUnixNano": _nano(_end_s(attempt)),
-        "attributes": attributes(
-            {
-                "gen_ai.operation.name": operation,
-                "gen_ai.provider.name": _provider(attempt),
-                "error.type": "_OTHER" if failed else None,
-                "gen_ai.conversation.id": call.episode,
-                "gen_ai.request.model": attempt.model,
-                **_request(call),
-                **_response(call, attempt),
-                **_ours(record, attempt),
-            }
-        ),
+        "attributes": attributes(said),
         **status,
     }
+
+
+def span_name(said: Mapping[str, Any]) -> str:
+    """Return the name of an attempt's span: the operation and the model."""
+    operation, model = said["gen_ai.operation.name"], said["gen_ai.request.model"]
+    return f"{operation} {model}" if model else str(operation)
 
 
 def _request(call: Call) -> Json:
@@ -171,10 +184,7 @@ def _response(call: Call, attempt: Attempt) -> Json:
     }
 
 
-def _ours(record: CallRecord, attempt: Attempt) -> Json:
-    mine = [charge for charge in record.charges if charge.seq == attempt.seq]
-    amounts = [charge.incremental_nano_usd for charge in mine if charge.incremental_nano_usd is not None]
-    known = bool(mine) and len(amounts) == len(mine)
+def _ours(attempt: Attempt, charges: Sequence[Charge]) -> Json:
     return {
         "cput.role": attempt.role.value,
         "cput.attempt": attempt.seq,
@@ -184,13 +194,23 @@ def _ours(record: CallRecord, attempt: Attempt) -> Json:
         "cput.usage.counted_by": attempt.usage.counted_by.value,
         "cput.usage.complete": attempt.usage.complete,
         "cput.propensity": attempt.propensity,
-        "cput.charge.incremental_nano_usd": sum(amounts) if known else None,
-        "cput.charge.avoided_nano_usd": sum(charge.avoided_nano_usd for charge in mine) if mine else None,
-        "cput.charge.price_version": mine[-1].price_version if mine else None,
+        **_money(charges),
+        "cput.charge.avoided_nano_usd": sum(charge.avoided_nano_usd for charge in charges) if charges else None,
+        "cput.charge.price_version": charges[-1].price_version if charges else None,
     }
 
 
-def _operation(call: Call, attempt: Attempt) -> str:
+def _money(charges: Sequence[Charge]) -> Json:
+    """Return what charges add up to, exactly and as a number that a dashboard can add; None where one is unknown."""
+    amounts = [charge.incremental_nano_usd for charge in charges if charge.incremental_nano_usd is not None]
+    known = sum(amounts) if charges and len(amounts) == len(charges) else None
+    return {
+        "cput.charge.incremental_nano_usd": known,
+        "cput.charge.incremental_usd": None if known is None else known / float(NANO),
+    }
+
+
+def operation_of(call: Call, attempt: Attempt) -> str:
     """Return the operation's name; a call whose text is not kept counts as a chat unless it scored a prompt."""
     if attempt.role is Role.EMBED:
         return "embeddings"
