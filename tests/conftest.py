@@ -28,6 +28,18 @@ def smollm2() -> StoredModel:
 
 
 @pytest.fixture(scope="session")
+def minilm() -> StoredModel:
+    """all-MiniLM-L6-v2 in the default store; pulled on the first run (84 MB), then kept."""
+    return ModelStore().pull("all-minilm-l6-v2")
+
+
+@pytest.fixture(scope="session")
+def wordllama() -> StoredModel:
+    """WordLlama's static embeddings in the default store; pulled on the first run (19 MB), then kept."""
+    return ModelStore().pull("wordllama-256")
+
+
+@pytest.fixture(scope="session")
 def postgresql() -> Iterator["PostgreSQL"]:
     """A running PostgreSQL server; without one the test is skipped, and fails with ``CPUT_REQUIRE_POSTGRESQL=1``."""
     from postgresql_server import PACKAGE, PostgreSQL, programs  # and with it the driver, which few tests need

@@ -23,6 +23,7 @@ FIELDS = [
     "temperature", "top_p", "top_k", "seed", "stop", "logprobs", "response_format", "metadata", "tools", "tool_choice",
     "system", "stop_sequences", "thinking", "instructions", "text", "reasoning", "role", "content", "type", "image_url",
     "tool_calls", "tool_use_id", "id", "name", "function", "source", "json_schema", "schema", "format", "include",
+    "encoding_format", "dimensions",
 ]  # fmt: skip
 WORDS = ["echo", "user", "assistant", "system", "tool", "text", "image", "tool_use", "tool_result", "message", "auto",
          "json_schema", "json_object", "function", "function_call", "function_call_output", "input_text", "x"]  # fmt: skip
@@ -47,6 +48,7 @@ def good_body(path):
         "/v1/completions": {"prompt": "a"},
         "/v1/responses": {"input": "a"},
         "/v1/messages": {"max_tokens": 5, **turns},
+        "/v1/embeddings": {"input": ["a"]},
     }
     return {"model": "echo"} | asked.get(path, turns)
 

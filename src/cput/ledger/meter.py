@@ -74,6 +74,8 @@ class Metered:
     ) -> None:
         """``keep_text`` also stores prompt, messages and answer; ``clock`` gives seconds for durations.
 
+        A leg that serves a call for vectors has the role ``embed``.
+
         ``provider`` and ``model`` say who would have billed an answer that never told: one that failed.
         """
         self._engine = engine
@@ -133,9 +135,10 @@ class Metered:
 
     async def _record(self, leg: "_Leg") -> Ending:
         """Write the attempt with its charge; return how it ended, as it was written down."""
-        kept = leg.call if self._keep_text else replace(leg.call, messages=(), prompt=None)
+        kept = leg.call if self._keep_text else replace(leg.call, messages=(), prompt=None, embed=())
         ending = leg.ending = self._settled(leg)
-        attempt = leg.attempt(self._role, self._engine.name, ending)
+        role = Role.EMBED if leg.call.embed and self._role is Role.SERVE else self._role
+        attempt = leg.attempt(role, self._engine.name, ending)
         try:
             charge = self._prices.charge(attempt) if self._prices else None
         except Exception:

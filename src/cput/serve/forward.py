@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from cput.engines.openai import OpenAI
 from cput.engines.openai.body import request_body
+from cput.engines.openai.embeddings import Hearing
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import refusal
 from cput.errors import EngineUnavailable, UpstreamError
@@ -78,7 +80,7 @@ class Forward(OpenAI):
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; see ``OpenAI.answer``. Plain calls are sent as that engine sends them."""
-        if not isinstance(call, Carried):
+        if not isinstance(call, Carried) or call.embed:
             return super().answer(call)
         heard = Heard(call, self.provider)
         return Answer(self._carry(call, heard), heard.so_far)
@@ -110,6 +112,9 @@ class Forward(OpenAI):
             async for part in parts:
                 yield heard.closed(part) if isinstance(part, Ending) else part
 
+    def _hearing(self, call: Call) -> Hearing:
+        return Passing(call, self.provider) if isinstance(call, Carried) else super()._hearing(call)
+
     def _headers(self, call: Call | None) -> dict[str, str]:
         request_id = call.request_id if isinstance(call, Carried) else None
         return super()._headers(call) | ({"X-Request-Id": request_id} if request_id else {})
@@ -118,9 +123,11 @@ class Forward(OpenAI):
         """Return the client's body with the model, streaming and usage put right, and a wrapper's changes."""
         if not isinstance(call, Carried):
             return super()._body(call)
-        body = {**call.body, "stream": True}
+        body = {**call.body, **({} if call.embed else {"stream": True})}
         if not self._any_model:
             body["model"] = self.model
+        if call.embed:
+            return body | ({"input": list(call.embed)} if call.embed != call.read.embed else {}) | self._extra
         if self._ask_usage:
             body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
         else:
@@ -133,6 +140,22 @@ class Forward(OpenAI):
         if call.prompt != call.read.prompt:
             body["prompt"] = call.prompt
         return body | self._extra
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed(Piece):
+    """An upstream's whole response, where nothing in it has to be understood: embeddings."""
+
+    fields: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    """Its fields as they came, undecoded: millions of digits cost nothing."""
+
+
+class Passing(Hearing):
+    """Reads an upstream's embeddings and keeps its own words."""
+
+    def take(self, raw: bytes) -> Piece:
+        """Return the response; see ``Hearing.take``."""
+        return Passed(fields=self._fields(raw))
 
 
 class Heard(Progress):

@@ -37,7 +37,7 @@ from cput.serve.gate import Caller
 from cput.serve.head import Head, head_of, scoped
 from cput.serve.pages import json_response
 
-_RESPONSE_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_|resp_)(?=[0-9a-f]{8}-[0-9a-f]{4}-)")
+_RESPONSE_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_|resp_|embd-)(?=[0-9a-f]{8}-[0-9a-f]{4}-)")
 _ABOUT = ("call_id", "external_key", "episode")
 
 

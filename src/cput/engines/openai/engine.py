@@ -18,6 +18,7 @@ from yarl import URL
 
 from cput.engines.openai.body import request_body
 from cput.engines.openai.connections import Connections
+from cput.engines.openai.embeddings import Hearing, embedding_body
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import error_sentence, refusal
 from cput.engines.openai.sse import EventReader, EventTooLong
@@ -68,6 +69,9 @@ class OpenAI:
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; EngineUnavailable, UpstreamError or PromptTooLong come from the stream."""
+        if call.embed:
+            hearing = self._hearing(call)
+            return Answer(self._embed(call, hearing), hearing.so_far)
         progress = Progress(call, self.provider)
         return Answer(self._stream(call, progress), progress.so_far)
 
@@ -93,6 +97,24 @@ class OpenAI:
         finally:
             response.close()  # where the body was read to its end, the connection went back to the pool already
 
+    def _hearing(self, call: Call) -> Hearing:
+        return Hearing(call, self.provider)
+
+    async def _embed(self, call: Call, hearing: Hearing) -> AsyncGenerator[Piece | Ending, None]:
+        by = time.monotonic() + self._first_s
+        response = await self._send(call)
+        try:
+            raw = await self._read(response, by, whole=True)
+        finally:
+            response.close()
+        try:
+            piece = hearing.take(raw)
+        except (TypeError, ValueError) as error:
+            sentence = self._safe(str(error), 300)
+            raise UpstreamError(f"{self._server} sent something that is no embeddings: {sentence}") from error
+        yield piece
+        yield hearing.ending()
+
     def _take(self, progress: Progress, chunk: dict[str, Any]) -> list[Piece]:
         try:
             return progress.take(chunk)
@@ -100,7 +122,7 @@ class OpenAI:
             raise UpstreamError(f"{self._server} sent a chunk of an unknown shape: {self._safe(str(chunk))}") from error
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
-        path = "/completions" if call.prompt is not None else "/chat/completions"
+        path = "/embeddings" if call.embed else "/completions" if call.prompt is not None else "/chat/completions"
         body, headers = self._body(call), self._headers(call)
         text = ""
         try:
@@ -121,6 +143,8 @@ class OpenAI:
         raise refusal(self._server, response.status, self._safe(text, len(text)), response.headers.get("Retry-After"))
 
     def _body(self, call: Call) -> dict[str, Any]:
+        if call.embed:
+            return embedding_body(call, self.model, self._extra)
         return request_body(call, self.model, ask_usage=self._ask_usage, extra=self._extra)
 
     def _headers(self, _: Call | None) -> dict[str, str]:
