@@ -86,10 +86,14 @@ class Server:
         data = []
         for at, text in enumerate(texts):
             row = [float(len(text)), 1.0, 0.5, -float(at)]
-            said = base64.b64encode(struct.pack("<4f", *row)).decode() if body.get("encoding_format") == "base64" else row
+            said = (
+                base64.b64encode(struct.pack("<4f", *row)).decode() if body.get("encoding_format") == "base64" else row
+            )
             data.append({"object": "embedding", "index": at, "embedding": said})
         count = sum(len(text.split()) if isinstance(text, str) else len(text) for text in texts)
-        usage = {"usage": {"prompt_tokens": count, "total_tokens": count} | self.usage_extra} if self.sends_usage else {}
+        usage = (
+            {"usage": {"prompt_tokens": count, "total_tokens": count} | self.usage_extra} if self.sends_usage else {}
+        )
         return web.json_response({"object": "list", "data": data, "model": "embed-1"} | usage)
 
     async def begin(self, request, content_type="text/event-stream; charset=utf-8") -> web.StreamResponse:

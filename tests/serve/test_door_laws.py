@@ -63,8 +63,10 @@ def test_every_body_is_read_or_refused(body, dialect, takes):
 @given(values.filter(lambda value: value is not None), st.sampled_from(FIELDS), st.sampled_from(Takes))
 def test_one_strange_field_in_a_good_body_is_read_or_refused(value, field, takes):
     for path, dialect in DIALECTS.items():
+        body = good_body(path) | {field: value}
         with contextlib.suppress(InputError):
-            assert dialect.read(good_body(path) | {field: value}, HEAD, takes, Defaults()).model
+            model = dialect.model_of(body)
+            assert dialect.read(body, HEAD, takes, Defaults()).model == model
 
 
 @given(st.binary(max_size=200))
@@ -91,6 +93,8 @@ def test_a_streamed_answer_is_the_whole_one(parts):
     pieces = [Piece(text=part, tokens=1) for part in parts]
     ending = Ending(finish=Finish.STOP, usage=Usage(input_uncached=2, output=len(parts), complete=True))
     for path, dialect in DIALECTS.items():
+        if path == "/v1/embeddings":
+            continue  # says no text, and streams nothing
         body = good_body(path)
         said = [dialect.read(body, HEAD, Takes.TEXT, Defaults()).voice for _ in range(2)]
         whole = msgspec.json.decode(said[0].whole(pieces, ending))

@@ -14,7 +14,7 @@ SHORT = 32
 """Tokens below which a text joins a batch of any width: its padding costs less than a batch of its own."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """The texts of one call, and what became of them."""
 
