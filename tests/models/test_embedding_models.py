@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from cput.errors import InputError, SetupError
 from cput.models import ModelStore, load_manifest
@@ -41,10 +43,10 @@ def test_what_would_be_computed_wrongly_is_refused(minilm_files, tmp_path, file,
         write_embedder(source, tmp_path / "out", name="x", source="y")
 
 
-def test_a_table_with_more_beside_it_is_refused(minilm_files, tmp_path):
-    for name in ("model.safetensors", "tokenizer.json"):
-        (tmp_path / name).symlink_to(minilm_files / name)
-    with pytest.raises(SetupError, match=r"without a config\.json, one table called embedding\.weight can be read"):
+def test_a_static_table_with_more_beside_it_is_refused(wordllama_files, tmp_path):
+    (tmp_path / "tokenizer.json").symlink_to(wordllama_files / "tokenizer.json")
+    save_file({"embedding.weight": np.ones((3, 2)), "weights": np.ones(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(SetupError, match=r"weights \(3,\); a static model is one table called embedding\.weight"):
         ModelStore(tmp_path / "store").add(tmp_path, "x")
 
 

@@ -160,6 +160,7 @@ def test_a_mistake_is_one_sentence(tmp_path, options, says):
         ("all-minilm-l6-v2", "all-minilm-l6-v2", "is served already"),
     ],
 )
-def test_what_can_not_embed_is_one_sentence(smollm2, minilm, tmp_path, what, embed, says):
+@pytest.mark.usefixtures("smollm2", "minilm")
+def test_what_can_not_embed_is_one_sentence(tmp_path, what, embed, says):
     with pytest.raises(InputError, match=says):
         serve(what, embed=(embed,), ledger=str(tmp_path / "l.db"), quiet=True)

@@ -35,8 +35,10 @@ _TABLE = "embedding.weight"
 
 def is_embedder(folder: Path) -> bool:
     """Whether a folder holds an embedding model: one of sentence-transformers, or a table and its tokenizer alone."""
-    table = (folder / "model.safetensors").is_file() and (folder / TOKENIZER).is_file()
-    return (folder / "modules.json").is_file() or (table and not (folder / "config.json").is_file())
+    if (folder / "modules.json").is_file() or (folder / "config.json").is_file():
+        return (folder / "modules.json").is_file()
+    weights = folder / "model.safetensors"
+    return weights.is_file() and (folder / TOKENIZER).is_file() and _TABLE in open_safetensors(weights)
 
 
 def write_embedder(path: Path, folder: Path, *, name: str, source: str) -> Manifest:
@@ -102,8 +104,8 @@ def _static(path: Path) -> tuple[Any, dict[str, Any]]:
 
     slices = _slices(path)
     if set(slices) != {_TABLE} or len(slices[_TABLE].shape) != 2:
-        found = ", ".join(sorted(slices)) or "nothing"
-        raise SetupError(f"'{path.name}' holds {found}; without a config.json, one table called {_TABLE} can be read")
+        found = ", ".join(f"{name} {piece.shape}" for name, piece in sorted(slices.items()))
+        raise SetupError(f"'{path.name}' holds {found}; a static model is one table called {_TABLE}, tokens x numbers")
     table = np.ascontiguousarray(slices[_TABLE].load(), np.float32)
     ids, mask = (ops.parameter([-1, -1], np.int64, given) for given in encoder.INPUTS)
     for node, given in zip((ids, mask), encoder.INPUTS, strict=True):

@@ -11,7 +11,7 @@ from cput.errors import EngineError
 from cput.records import CountedBy, Usage, Vectors
 
 SHORT = 32
-"""Tokens below which a text joins a batch of any width: its padding costs less than a batch of its own."""
+"""Texts of up to this many tokens go together, whatever their lengths: padding costs less than a batch more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +63,7 @@ def next_batch(jobs: "deque[Job]", *, max_texts: int, max_tokens: int) -> list[S
     """
     lead = jobs[0]
     jobs.rotate(-1)
-    width = len(lead.texts[lead.left[-1]].ids)
+    width = max(SHORT, len(lead.texts[lead.left[-1]].ids))
     most = max(1, min(max_texts, max_tokens // width))
     slots: list[Slot] = []
     for job in [lead, *(job for job in jobs if job is not lead)]:
@@ -77,4 +77,4 @@ def next_batch(jobs: "deque[Job]", *, max_texts: int, max_tokens: int) -> list[S
 
 
 def _joins(length: int, width: int) -> bool:
-    return length <= width and (2 * length >= width or width <= SHORT)
+    return length <= width and (2 * length >= width or width == SHORT)
