@@ -8,14 +8,20 @@ Streamed and whole replies, and a caller that hangs up halfway, are one path:
     print(answer.ending.usage)
 
     text = await engine.answer(call).text()      # whole
+    rows = await engine.answer(Call(embed=("a", "b"))).vectors()      # an embedding engine: one row a text
     await answer.aclose()                        # hang up: the engine stops working on it
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-from cput.records import Call, Ending, Finish, Piece, Usage
+from cput.errors import EngineError
+from cput.records import Call, Ending, Finish, Piece, Usage, Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Answer:
@@ -79,6 +85,21 @@ class Answer:
     async def text(self) -> str:
         """Read to the end and return the whole text."""
         return "".join([piece.text async for piece in self])
+
+    async def vectors(self) -> "npt.NDArray[np.float32]":
+        """Read to the end and return the vectors of ``Call.embed``, one row a text, in the order of the texts.
+
+        Raises:
+            EngineError: the engine ended without a vector of each text.
+        """
+        import numpy as np
+
+        pieces = [piece async for piece in self if isinstance(piece, Vectors)]
+        places = [place for piece in pieces for place in piece.places]
+        if not places or sorted(places) != list(range(len(places))):
+            raise EngineError(f"the engine gave {len(places)} vectors, and not one for each text")
+        rows = np.concatenate([piece.values for piece in pieces])
+        return rows[np.argsort(places)]
 
     async def aclose(self) -> None:
         """Hang up. Safe to call twice, after the end, and while another task reads or hangs up."""

@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uuid_utils
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def new_id() -> str:
@@ -93,7 +97,7 @@ class Usage:
     input_cache_write: int | None = None
     """Prompt tokens that a provider charges for writing to its cache; None where it does not say."""
     output: int | None = None
-    """Generated tokens, reasoning included, end-of-text token included where the engine counts it."""
+    """Generated tokens, reasoning included, end-of-text token included where the engine counts it; 0 for vectors."""
     reasoning: int | None = None
     """Generated tokens that the user never sees; part of ``output``."""
     parts: Mapping[str, float] = field(default_factory=dict)
@@ -176,7 +180,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request of an application. Either ``messages`` (chat) or ``prompt`` (raw text, no template) is set."""
+    """One request of an application: ``messages`` (chat), ``prompt`` (raw text, no template) or ``embed`` is set."""
 
     id: str = field(default_factory=new_id)
     """UUIDv7; also the response id."""
@@ -184,6 +188,10 @@ class Call:
     """The conversation so far."""
     prompt: str | None = None
     """A raw text to continue; no chat template is applied."""
+    embed: tuple[str | tuple[int, ...], ...] = ()
+    """Texts to make vectors of; one may be given as token ids of the model's own vocabulary, without special tokens."""
+    dimensions: int | None = None
+    """Length of the vectors, where ``embed`` asks for shorter ones than the model's own; None is its own."""
     sampling: Sampling = field(default_factory=Sampling)
     """How the answer is drawn."""
     stream: bool = True
@@ -218,6 +226,18 @@ class Piece:
     """Natural log-probability of each prompt token but the first, where ``echo`` was asked for."""
     whole: bool = False
     """All of the answer in one piece: when its first token was made, nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Vectors(Piece):
+    """Vectors of some of the texts in ``Call.embed``, as they are ready. It carries no text and no generated token."""
+
+    places: tuple[int, ...]
+    """Which texts, by their place in ``embed``."""
+    values: "npt.NDArray[np.float32]"
+    """One row for each of ``places``."""
+    cut: tuple[int, ...] = ()
+    """Those of ``places`` whose text was longer than the model reads: the vector is of its beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

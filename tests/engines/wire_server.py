@@ -1,7 +1,9 @@
 """An OpenAI-compatible server in a thread on 127.0.0.1, in front of the echo engine, that misbehaves when told to."""
 
 import asyncio
+import base64
 import json
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -39,7 +41,7 @@ class Server:
         self.bodies.append(body)
         self.headers.append(dict(request.headers))
         self.peers.append(request.transport.get_extra_info("peername"))
-        handler = self.next.pop(0) if self.next else Server.echo
+        handler = self.next.pop(0) if self.next else Server.embed if "input" in body else Server.echo
         try:
             return await handler(self, request, body)
         except (asyncio.CancelledError, ConnectionResetError):
@@ -88,6 +90,24 @@ class Server:
         body = {"model": "echo-1", "choices": [{"index": 0, **said, "finish_reason": reason}]}
         counts = {"prompt_tokens": usage.input, "completion_tokens": usage.output}
         return web.json_response(body | ({"usage": counts | self.usage_extra} if self.sends_usage else {}))
+
+    async def embed(self, request, body) -> web.StreamResponse:
+        """Vectors of length 4 by the texts' lengths, as OpenAI gives them; a token is a word."""
+        await asyncio.sleep(self.token_s)
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        texts = [texts] if isinstance(texts[0], int) else texts
+        data = []
+        for at, text in enumerate(texts):
+            row = [float(len(text)), 1.0, 0.5, -float(at)]
+            said = (
+                base64.b64encode(struct.pack("<4f", *row)).decode() if body.get("encoding_format") == "base64" else row
+            )
+            data.append({"object": "embedding", "index": at, "embedding": said})
+        count = sum(len(text.split()) if isinstance(text, str) else len(text) for text in texts)
+        usage = (
+            {"usage": {"prompt_tokens": count, "total_tokens": count} | self.usage_extra} if self.sends_usage else {}
+        )
+        return web.json_response({"object": "list", "data": data, "model": "embed-1"} | usage)
 
     async def begin(self, request, content_type="text/event-stream; charset=utf-8") -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": content_type})
@@ -170,6 +190,7 @@ def serve():
         app = web.Application(client_max_size=1 << 24)
         app.router.add_post("/v1/chat/completions", server.handle)
         app.router.add_post("/v1/completions", server.handle)
+        app.router.add_post("/v1/embeddings", server.handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -73,7 +73,7 @@ def some_attempts(pick: Pick, call: Call) -> list[Attempt]:
         Attempt(
             call_id=call.id,
             seq=seq,
-            role=pick([Role.SERVE, Role.SERVE, Role.HEDGE, Role.JUDGE, Role.SHADOW]),
+            role=pick([Role.SERVE, Role.SERVE, Role.HEDGE, Role.JUDGE, Role.SHADOW, Role.EMBED]),
             engine=pick(["openai", "openvino"]),
             model=pick([None, "m1", "m2"]),
             provider=pick([None, "azure"]),

@@ -55,6 +55,21 @@ def test_a_call_that_failed_gave_0_tokens_and_an_uncounted_one_an_unknown_number
     assert fact_of(ledger.calls()[1], cost=1.0).answer_tokens is None
 
 
+def test_an_embedding_is_the_answer_of_a_call_that_asked_for_nothing_else(ledger):
+    asked = Call(embed=("a", (1, 2)), dimensions=64)
+    fact = read(ledger, asked, [leg(asked, role=Role.EMBED, output=0, engine="x")], says(asked, Source.USER, 1.0))
+    assert (fact.verdict, fact.useful_tokens, fact.answer_tokens, fact.output_tokens) == (Verdict.USEFUL, 0, 0, 0)
+    assert fact.engine == "x"
+    assert ledger.calls()[0].call == asked
+
+
+def test_an_embedding_leg_beside_an_answer_is_not_the_answer(ledger):
+    call = Call(prompt="p")
+    legs = [leg(call, 0), leg(call, 1, role=Role.EMBED, output=0, engine="x")]
+    fact = read(ledger, call, legs, says(call, Source.USER, 1.0))
+    assert (fact.useful_tokens, fact.engine) == (20, "e")
+
+
 def test_it_names_where_it_belongs_and_the_leg_that_answered(ledger):
     call = Call(prompt="p", workload="w", policy="p1", tenant="t")
     legs = [leg(call, 0, engine="small", model="s", propensity=0.9, finish=Finish.ERROR)]

@@ -59,6 +59,13 @@ def test_export_then_import_is_the_identity(filled, tmp_path):
         assert other.windows(RUN.id) == (WINDOW,)
 
 
+def test_a_call_for_vectors_comes_through_whole(ledger, tmp_path):
+    asked = Call(embed=("数据", (1, 2)), dimensions=64, sampling=Sampling(max_new_tokens=0))
+    ledger.record_sync(asked, [leg(asked, 0)])
+    with copied(ledger, tmp_path) as other:
+        assert [record.call for record in other.calls()] == [asked]
+
+
 def test_importing_twice_changes_nothing(filled, tmp_path):
     with copied(filled, tmp_path, times=2) as other:
         assert everything(other) == everything(filled)

@@ -10,6 +10,7 @@ from genai_prices.types import TieredPrices
 from cput.ledger.price import PriceBook
 from cput.ledger.price.hosted import every
 from cput.ledger.price.model import HIGHEST_USD_PER_M, LOWEST_USD_PER_M
+from cput.ledger.usage import usage_of
 from cput.records import Attempt, CountedBy, Finish, Usage
 
 BOOK = PriceBook()
@@ -131,3 +132,13 @@ def test_the_shipped_yuan_prices_are_those_of_dashscope_by_the_prompts_length():
         assert found.usd == pytest.approx(tokens * Decimal(yuan) * rate / 1_000_000, abs=Decimal("1e-15"))
         assert found.version.startswith("cput/dashscope.toml#")
         assert found.version.endswith(":qwen3-max@2026-05-31;CNY@2026-10-30")
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [("text-embedding-3-small", "0.02"), ("text-embedding-3-large", "0.13"), ("text-embedding-ada-002", "0.1")],
+)
+def test_hosted_embeddings_are_billed_by_their_input_alone(model, usd):
+    usage = usage_of({"data": [{"embedding": []}], "usage": {"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}})
+    assert (usage.input, usage.output, usage.complete) == (1_000_000, 0, True)
+    assert PriceBook.load().price(usage, model=model, provider="openai").usd == Decimal(usd)

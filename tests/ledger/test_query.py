@@ -100,7 +100,9 @@ def test_a_threshold_is_reached_but_for_rounding_as_verdict_has_it(ledger, value
 
 async def test_the_answer_given_is_found_among_all_pairs_and_many_triples_of_legs(ledger):
     """Serving or not, ended, hung up on or failed, counted or not: which leg's tokens are the useful ones."""
-    kinds = list(product([Role.SERVE, Role.JUDGE], [Finish.STOP, Finish.CANCELLED, Finish.ERROR], [None, 0, 1]))
+    kinds = list(
+        product([Role.SERVE, Role.JUDGE, Role.EMBED], [Finish.STOP, Finish.CANCELLED, Finish.ERROR], [None, 0, 1])
+    )
     some = [kind for kind in kinds if kind[2] != 0]
     asked = []
     for number, legs in enumerate([*product(kinds, repeat=2), *product(some, repeat=3)]):
@@ -213,6 +215,32 @@ def test_a_cache_hit_counts_its_look_up_and_its_useful_tokens_and_what_it_avoide
     total = costs(ledger, Question()).total
     assert (total.sums.incremental_nano_usd, total.sums.avoided_nano_usd, total.sums.useful_tokens) == (902, 900, 10)
     assert total.cput.value == pytest.approx(902e-9 / 10)
+
+
+def test_embeddings_cost_and_give_0_tokens_which_is_no_unknown(ledger):
+    """Asked for alone they are the answer; their money is all money, and no useful token is made of them."""
+    write(ledger, value=1.0, cost=900, workload="w")
+    asked = Call(embed=("a text",), workload="w", episode="e")
+    leg = Attempt(
+        call_id=asked.id,
+        seq=0,
+        role=Role.EMBED,
+        engine="embedder",
+        model="minilm",
+        usage=Usage(input_uncached=4, output=0, complete=True),
+        started_s=2.0,
+        finish=Finish.STOP,
+    )
+    charge = Charge(call_id=asked.id, seq=0, incremental_nano_usd=100, price_version="v", basis="usage")
+    ledger.record_sync(asked, [leg], [charge], [Outcome(episode="e", name="c", value=1.0, source=Source.USER)])
+    both = costs(ledger, Question())
+    assert (both.total.sums.useful_tokens, both.total.sums.cost_nano_usd) == (5, 1000)
+    assert both.total.cput.value == pytest.approx(1000e-9 / 5)
+    expect_the_same(both, ledger.calls())
+    by_model = costs(ledger, Question(by=("model", "engine")))
+    expect_the_same(by_model, ledger.calls())
+    (alone,) = [group for group in by_model.groups if group.key == {"model": "minilm", "engine": "embedder"}]
+    assert (alone.cput.value, alone.cost_per_useful_answer.value) == (None, pytest.approx(100e-9))
 
 
 def test_sums_beyond_64_bits_are_exact(ledger):

@@ -188,12 +188,12 @@ def test_a_network_that_only_others_can_serve_is_stored_and_said_so(index, tmp_p
 
 def test_the_shipped_catalogue_is_consistent():
     names = [entry.name for entry in catalogue()]
-    assert names == ["smollm2-135m-instruct", "gemma-3-270m"]
+    assert names == ["smollm2-135m-instruct", "gemma-3-270m", "all-minilm-l6-v2", "wordllama-256"]
     for entry in catalogue():
         digests = [entry.sha256, *(file.sha256 for file in entry.files)]
         assert all(len(digest) == 64 and set(digest) <= set("0123456789abcdef") for digest in digests)
         assert len(set(digests)) == len(digests)
-    assert [entry.embedded for entry in catalogue()] == [True, False]
+    assert [entry.embedded for entry in catalogue()] == [True, False, True, True]
 
 
 def test_smollm2_is_what_its_card_says(smollm2):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import aiohttp
+import openai
 import pytest
 from gateways import chat_body
 from wire_server import until
@@ -16,7 +17,7 @@ from wire_server import until
 from cput.cli.serve import serve
 from cput.errors import InputError
 from cput.ledger.store import Ledger
-from cput.records import Finish
+from cput.records import Finish, Role
 
 COMMAND = [sys.executable, "-c", "import cyclopts; from cput.cli.serve import serve; cyclopts.run(serve)"]
 
@@ -111,6 +112,27 @@ async def test_a_kill_loses_no_acknowledged_call(server, tmp_path):
     assert set(acknowledged) <= on_record
 
 
+def embedded(url, model):
+    client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+    return len(client.embeddings.create(model=model, input="a").data[0].embedding)
+
+
+def test_an_embedding_model_is_served_by_its_name(minilm, tmp_path):
+    with serving(minilm.name, tmp_path / "l.db", "--alias", "text-embedding-3-small") as gateway:
+        assert gateway.second.startswith(f"curl {gateway.url}/embeddings ")
+        assert f'{{"model": "{minilm.name}", "input": "Hello"}}' in gateway.second
+        assert embedded(gateway.url, "text-embedding-3-small") == embedded(gateway.url, minilm.name) == 384
+
+
+async def test_an_embedding_model_is_served_beside_an_upstream(server, minilm, wordllama, tmp_path):
+    more = ("--embed", minilm.name, "--embed", wordllama.name)
+    with serving(server.url, tmp_path / "l.db", *more) as gateway:
+        sizes = [await asyncio.to_thread(embedded, gateway.url, name) for name in (minilm.name, wordllama.name, "m")]
+        status, _ = await gateway.ask(chat_body("one", model="m"))
+    assert (sizes, status) == ([384, 256, 4], 200)
+    assert [record.attempts[0].role for record in rows(tmp_path / "l.db")] == [Role.EMBED] * 3 + [Role.SERVE]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -128,3 +150,17 @@ async def test_a_kill_loses_no_acknowledged_call(server, tmp_path):
 def test_a_mistake_is_one_sentence(tmp_path, options, says):
     with pytest.raises(InputError, match=says):
         serve(ledger=str(tmp_path / "l.db"), quiet=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("what", "embed", "says"),
+    [
+        ("http://x/v1", "all-minilm", "did you mean 'all-minilm-l6-v2'"),
+        ("http://x/v1", "smollm2-135m-instruct", "generates text and makes no embeddings"),
+        ("all-minilm-l6-v2", "all-minilm-l6-v2", "is served already"),
+    ],
+)
+@pytest.mark.usefixtures("smollm2", "minilm")
+def test_what_can_not_embed_is_one_sentence(tmp_path, what, embed, says):
+    with pytest.raises(InputError, match=says):
+        serve(what, embed=(embed,), ledger=str(tmp_path / "l.db"), quiet=True)

@@ -228,8 +228,3 @@ async def test_an_upstream_that_breaks_off_is_an_error_event_in_every_dialect(re
     *_, last = await events(remote, "/v1/responses", {"model": "m", "input": "x"})
     assert (last["type"], last["code"]) == ("error", "engine_unavailable")
     assert [record.attempts[0].finish for record in remote.records()] == [Finish.ERROR, Finish.ERROR]
-
-
-async def test_embeddings_are_a_clear_404(echo):
-    code, _, body = await post(echo, "/v1/embeddings", {"model": "echo", "input": "x"})
-    assert (code, body["error"]["code"]) == (404, "unsupported_endpoint")

@@ -23,6 +23,7 @@ FIELDS = [
     "temperature", "top_p", "top_k", "seed", "stop", "logprobs", "response_format", "metadata", "tools", "tool_choice",
     "system", "stop_sequences", "thinking", "instructions", "text", "reasoning", "role", "content", "type", "image_url",
     "tool_calls", "tool_use_id", "id", "name", "function", "source", "json_schema", "schema", "format", "include",
+    "encoding_format", "dimensions",
 ]  # fmt: skip
 WORDS = ["echo", "user", "assistant", "system", "tool", "text", "image", "tool_use", "tool_result", "message", "auto",
          "json_schema", "json_object", "function", "function_call", "function_call_output", "input_text", "x"]  # fmt: skip
@@ -47,6 +48,7 @@ def good_body(path):
         "/v1/completions": {"prompt": "a"},
         "/v1/responses": {"input": "a"},
         "/v1/messages": {"max_tokens": 5, **turns},
+        "/v1/embeddings": {"input": ["a"]},
     }
     return {"model": "echo"} | asked.get(path, turns)
 
@@ -61,8 +63,8 @@ def test_every_body_is_read_or_refused(body, dialect, takes):
 @given(values.filter(lambda value: value is not None), st.sampled_from(FIELDS), st.sampled_from(Takes))
 def test_one_strange_field_in_a_good_body_is_read_or_refused(value, field, takes):
     for path, dialect in DIALECTS.items():
+        body = good_body(path) | {field: value}
         with contextlib.suppress(InputError):
-            body = good_body(path) | {field: value}
             model = dialect.model_of(body)  # as the door does, which refuses an empty one
             assert dialect.read(body, HEAD, takes, Defaults()).model == model
 
@@ -91,6 +93,8 @@ def test_a_streamed_answer_is_the_whole_one(parts):
     pieces = [Piece(text=part, tokens=1) for part in parts]
     ending = Ending(finish=Finish.STOP, usage=Usage(input_uncached=2, output=len(parts), complete=True))
     for path, dialect in DIALECTS.items():
+        if path == "/v1/embeddings":
+            continue  # says no text, and streams nothing
         body = good_body(path)
         said = [dialect.read(body, HEAD, Takes.TEXT, Defaults()).voice for _ in range(2)]
         whole = msgspec.json.decode(said[0].whole(pieces, ending))

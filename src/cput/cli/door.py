@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cput.cli import plug
+from cput.cli.door_embed import embedding_model, embeds, most_of_embeddings
 from cput.cli.measure import DEFAULT_MODEL
 from cput.cli.redaction import redactor
 from cput.cli.tracing import tracing
@@ -60,6 +61,7 @@ class Asked:
     """What ``cput serve`` was asked for; its help says what each is."""
 
     what: str | None
+    embed: tuple[str, ...]
     host: str
     port: int
     model: str | None
@@ -147,6 +149,16 @@ def _wants_keys(asked: Asked) -> bool:
 
 def _plug(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
     """Put the models behind the door; return what has to run beside it."""
+    beside = _plug_main(asked, door, book)
+    for model in asked.embed:
+        name, served = embedding_model(model, "f16", door, book, keep_text=asked.keep_text)
+        if name in door.models:
+            raise InputError(f"--embed {model} is served already; give another model, or leave it out")
+        door.models = {**door.models, name: served}
+    return beside
+
+
+def _plug_main(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
     what = asked.what or DEFAULT_MODEL
     if what.startswith(("http://", "https://")):
         _plug_remote(asked, what, door, book)
@@ -160,6 +172,9 @@ def _plug(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
         return plug_upstreams(path, door, book, keep_text=asked.with_text)
     if path.suffix == ".toml":
         return _plug_policy(asked, path, door, book)
+    if embeds(what):
+        _show(asked, door, *embedding_model(what, asked.precision, door, book, keep_text=asked.keep_text))
+        return None
     policy = Policy(model=what, precision=asked.precision, concurrency=asked.concurrency)
     stack = _embedded(policy, door, book, asked, name=None)
     _show(asked, door, _model_name(policy), Model(serving=Serving(stack), takes=Takes.TEXT))
@@ -227,7 +242,7 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
         return Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)
 
     words = f"{asked.model or 'every model'} of {leaf.name}"
-    serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words))
+    serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words, count_prompt=most_of_embeddings))
     model = Model(serving=serving, takes=Takes.WIRE, owner=leaf.provider or "upstream")
     if asked.model is not None:
         _show(asked, door, asked.model, model)
@@ -272,6 +287,8 @@ def _greet(url: str, door: Door, *, keys: bool) -> None:
     """Say where the door is, and how to knock."""
     model = next(iter(door.models), "MODEL")
     key = ' -H "Authorization: Bearer $CPUT_API_KEY"' if keys else ""
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    path, body = "chat/completions", f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    if model in door.models and door.models[model].takes is Takes.VECTORS and door.other is None:
+        path, body = "embeddings", f'{{"model": "{model}", "input": "Hello"}}'
     print(f"base URL: {url}")
-    print(f"curl {url}/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'", flush=True)
+    print(f"curl {url}/{path} -H 'Content-Type: application/json'{key} -d '{body}'", flush=True)

@@ -11,6 +11,7 @@ from cput.errors import InputError, SetupError
 def serve(
     what: str | None = None,
     *,
+    embed: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
     model: str | None = None,
@@ -43,8 +44,10 @@ def serve(
     ----------
     what: str
         A policy file of `cput optimize`, a gateway file that names several upstreams, a model in the store (or its
-        folder), or the URL of an OpenAI-compatible endpoint up to and including /v1. A file is read again whenever it
-        changes.
+        folder), one for embeddings too, or the URL of an OpenAI-compatible endpoint up to and including /v1. A file is
+        read again whenever it changes.
+    embed: tuple[str, ...]
+        An embedding model to serve beside it, in the store (or its folder).
     host: str
         Address to listen at. Anything but this machine itself wants API keys (`cput key create`).
     port: int
@@ -104,6 +107,7 @@ def serve(
     run(
         Asked(
             what=what,
+            embed=embed,
             host=host,
             port=port,
             model=model,

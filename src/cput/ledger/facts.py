@@ -8,6 +8,7 @@ from cput.ledger.verdict import TRUSTED, standing
 from cput.ledger.verdict import verdict as read_verdict
 from cput.records import Attempt, Finish, Outcome, Role, Source, Verdict
 
+SERVING = frozenset({Role.SERVE, Role.HEDGE})
 INCLUSION = "inclusion_probability"
 """Key in an outcome's ``detail``: with which probability the call had been drawn for this judgement."""
 
@@ -104,10 +105,11 @@ def answer_given(record: CallRecord) -> Attempt | None:
 
     An outcome may name it; the last one that does is believed. Otherwise it is the last serving or hedging leg that
     ended by itself; where none did, the last one that was cut off after it had begun, since what the caller saw of it
-    may still have been judged.
+    may still have been judged. Where nothing but an embedding was asked for, the embedding legs are those that serve,
+    and their output is 0 tokens.
     """
     named = [outcome.attempt for outcome in record.outcomes if outcome.attempt is not None]
-    legs = [leg for leg in record.attempts if leg.role in {Role.SERVE, Role.HEDGE}]
+    legs = _serving(record)
     if named and (told := [leg for leg in legs if leg.seq == named[-1]]):
         return told[0]
     ended = [leg for leg in legs if leg.finish in {Finish.STOP, Finish.LENGTH}]
@@ -116,8 +118,13 @@ def answer_given(record: CallRecord) -> Attempt | None:
 
 
 def _last_serving(record: CallRecord) -> Attempt | None:
-    serving = [leg for leg in record.attempts if leg.role in {Role.SERVE, Role.HEDGE}]
+    serving = _serving(record)
     return serving[-1] if serving else None
+
+
+def _serving(record: CallRecord) -> list[Attempt]:
+    serving = [leg for leg in record.attempts if leg.role in SERVING]
+    return serving or [leg for leg in record.attempts if leg.role is Role.EMBED]
 
 
 def _inclusion(outcomes: list[Outcome]) -> float | None:

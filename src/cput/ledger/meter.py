@@ -74,6 +74,8 @@ class Metered:
     ) -> None:
         """``keep_text`` also stores prompt, messages and answer; ``clock`` gives seconds for durations.
 
+        A leg that serves a call for vectors has the role ``embed``.
+
         ``provider`` and ``model`` say who would have billed an answer that never told: one that failed.
         """
         self._engine = engine
@@ -135,7 +137,8 @@ class Metered:
         """Write the attempt with its charge; return how it ended, as it was written down."""
         kept = leg.call if self._keep_text else without_text(leg.call)
         ending = leg.ending = self._settled(leg)
-        attempt = leg.attempt(self._role, self._engine.name, ending)
+        role = Role.EMBED if leg.call.embed and self._role is Role.SERVE else self._role
+        attempt = leg.attempt(role, self._engine.name, ending)
         try:
             charge = self._prices.charge(attempt) if self._prices else None
         except Exception:
@@ -174,6 +177,7 @@ def without_text(call: Call) -> Call:
     """Return a call as it is kept where its text is not."""
     return Call(
         id=call.id,
+        dimensions=call.dimensions,
         sampling=call.sampling,
         workload=call.workload,
         item=call.item,

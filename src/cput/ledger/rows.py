@@ -20,6 +20,7 @@ from cput.records import Attempt, Call, Charge, CountedBy, Finish, Message, Outc
 RowTuple = tuple[Any, ...]
 _encode = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(tuple[Message, ...])
+_embed = msgspec.json.Decoder(tuple[str | tuple[int, ...], ...])
 _sampling = msgspec.json.Decoder(Sampling)
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -40,6 +41,8 @@ def call_row(call: Call, run: str | None, recorded_s: float) -> RowTuple:
         recorded_s,
         call.policy,
         call.episode,
+        _encode(call.embed).decode() if call.embed else None,
+        call.dimensions,
     )
 
 
@@ -161,6 +164,8 @@ def to_call(row: Row[Any]) -> Call:
         tags=to_object(row.tags),
         policy=row.policy,
         episode=row.episode,
+        embed=_embed.decode(row.embed) if row.embed else (),
+        dimensions=row.dimensions,
     )
 
 

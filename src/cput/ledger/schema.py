@@ -33,6 +33,8 @@ calls = Table(
     Column("recorded_s", Double, nullable=False),
     Column("policy", Text),
     Column("episode", Text),
+    Column("embed", Text),  # JSON array of texts to embed; null where text is not kept
+    Column("dimensions", Integer),
 )
 
 attempts = Table(

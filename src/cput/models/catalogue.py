@@ -1,11 +1,16 @@
 """The catalogue: what `cput models pull` knows by name, as data (``catalogue.toml``)."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
 from cput.models.checkpoint import READABLE
+from cput.models.embedder import ARCHITECTURES
+
+LOADABLE = (*READABLE, *ARCHITECTURES)
+"""Architectures that an engine of this machine loads: those that generate, and those that embed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +29,8 @@ class CatalogueFile:
     """SHA-256 of the wheel."""
     member: str
     """Path inside the wheel."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """What else of the wheel belongs to the model's folder: file name to path inside the wheel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +68,8 @@ class CatalogueEntry:
 
     @property
     def embedded(self) -> bool:
-        """Whether the embedded engine can read it."""
-        return self.architecture in READABLE
+        """Whether an engine of this machine can load it."""
+        return self.architecture in LOADABLE
 
     @property
     def download_bytes(self) -> int:

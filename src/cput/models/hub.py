@@ -27,6 +27,9 @@ _TEXTS = (
     "chat_template.jinja",
     "chat_template.json",
     "model.safetensors.index.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
 )
 _OPENVINO = ("openvino_model.xml", "openvino_model.bin")
 

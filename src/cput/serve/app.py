@@ -15,6 +15,7 @@ from cput.serve.answering import Answering
 from cput.serve.dialects.base import Dialect
 from cput.serve.dialects.chat import Chat
 from cput.serve.dialects.completions import Completions
+from cput.serve.dialects.embeddings import Embeddings
 from cput.serve.dialects.messages import Messages
 from cput.serve.dialects.responses import Responses
 from cput.serve.door import Door
@@ -32,6 +33,7 @@ DIALECTS: dict[str, Dialect] = {
     "/v1/completions": Completions(),
     "/v1/responses": Responses(),
     "/v1/messages": Messages(),
+    "/v1/embeddings": Embeddings(),
 }
 _OTHERWISE = DIALECTS["/v1/chat/completions"]
 
@@ -64,7 +66,6 @@ def _routed(door: Door, answering: Mapping[str, ASGIApp], *, keyless: bool) -> S
     outcomes, pages = Outcomes(door), Pages(door)
     routes = [
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in answering.items()),
-        Route("/v1/embeddings", pages.embeddings, methods=["POST"]),
         Route("/v1/models", pages.models, methods=["GET"]),
         Route("/v1/models/{model:path}", pages.model, methods=["GET"]),
         Route("/v1/outcomes", outcomes.post, methods=["POST"]),

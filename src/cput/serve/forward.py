@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from cput.engines.openai import OpenAI
 from cput.engines.openai.body import request_body
+from cput.engines.openai.embeddings import Hearing
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import refusal
 from cput.errors import EngineUnavailable, UpstreamError
@@ -85,7 +87,7 @@ class Forward(OpenAI):
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; see ``OpenAI.answer``. Plain calls are sent as that engine sends them."""
-        if not isinstance(call, Carried):
+        if not isinstance(call, Carried) or call.embed:
             return super().answer(call)
         heard = Heard(call, self.provider)
         return Answer(self._stream(call, heard), heard.so_far)
@@ -112,6 +114,9 @@ class Forward(OpenAI):
             raise UpstreamError(f"{self._server} gave no list of models")
         return [entry for entry in listed if isinstance(entry, dict)]
 
+    def _hearing(self, call: Call) -> Hearing:
+        return Passing(call, self.provider) if isinstance(call, Carried) else super()._hearing(call)
+
     def _headers(self, call: Call | None) -> dict[str, str]:
         request_id = call.request_id if isinstance(call, Carried) else None
         mine = {"X-Request-Id": request_id} if request_id else {}
@@ -119,7 +124,7 @@ class Forward(OpenAI):
         return super()._headers(call) | mine | ({} if leg is None else leg.sent_to(self.base_url))
 
     def _streams(self, call: Call) -> bool:
-        return call.stream or self._always_stream
+        return (call.stream or self._always_stream) and not call.embed
 
     def _body(self, call: Call) -> dict[str, Any]:
         """Return the client's body with the model and the asking for usage put right, and a wrapper's changes."""
@@ -128,6 +133,8 @@ class Forward(OpenAI):
         body = dict(call.body)
         if not self._any_model:
             body["model"] = self.model
+        if call.embed:
+            return body | ({"input": list(call.embed)} if call.embed != call.read.embed else {}) | self._extra
         if self._streams(call):
             body["stream"] = True
             body.pop("stream_options", None)
@@ -141,6 +148,22 @@ class Forward(OpenAI):
         if call.prompt != call.read.prompt:
             body["prompt"] = call.prompt
         return body | self._extra
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed(Piece):
+    """An upstream's whole response, where nothing in it has to be understood: embeddings."""
+
+    fields: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    """Its fields as they came, undecoded: millions of digits cost nothing."""
+
+
+class Passing(Hearing):
+    """Reads an upstream's embeddings and keeps its own words."""
+
+    def take(self, raw: bytes) -> Piece:
+        """Return the response; see ``Hearing.take``."""
+        return Passed(fields=self._fields(raw))
 
 
 class Heard(Progress):

@@ -39,7 +39,7 @@ from cput.serve.gate import Caller
 from cput.serve.head import NAME, Head, head_of, scoped
 from cput.serve.pages import json_response
 
-_RESPONSE_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_|resp_)(?=[0-9a-f]{8}-[0-9a-f]{4}-)")
+_RESPONSE_ID = re.compile(r"^(?:chatcmpl-|cmpl-|msg_|resp_|embd-)(?=[0-9a-f]{8}-[0-9a-f]{4}-)")
 _NAMES = ("id", "call_id", "external_key", "episode", "name")
 """Fields that rows are found by; a database's index takes no more than a few thousand bytes."""
 

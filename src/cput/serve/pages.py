@@ -48,16 +48,6 @@ class Pages:
         sentence = f"the model '{wanted[:80]}' is not served here; GET /v1/models lists those that are"
         raise BadRequest(sentence, param="model", code="model_not_found", status=404)
 
-    async def embeddings(self, request: Request) -> Response:
-        """Say that no engine here embeds."""
-        await self._caller(request, "embeddings")
-        raise BadRequest(
-            "no engine of this gateway makes embeddings; served: /v1/chat/completions, /v1/completions, /v1/responses, "
-            "/v1/messages",
-            code="unsupported_endpoint",
-            status=404,
-        )
-
     async def healthz(self, request: Request) -> Response:
         """Say that the process answers."""
         exchange_of(request.scope).endpoint = "healthz"

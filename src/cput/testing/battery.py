@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from cput.errors import unknown
 from cput.protocols import Engine
 from cput.testing.bench import Bench
+from cput.testing.embedding_laws import EMBEDDING_LAWS
 from cput.testing.laws import LAWS, Law
 
 
@@ -21,6 +22,7 @@ async def check_engine(
     make: Callable[[], Engine],
     *,
     real: bool = False,
+    embeds: bool = False,
     laws: Collection[Law | str] | None = None,
     without: Collection[Law | str] = (),
     too_long: str | None = None,
@@ -32,6 +34,8 @@ async def check_engine(
         make: returns a fresh engine.
         real: True for a model. False promises that the engine gives the last user message back, word for word, within
             the sampling's bounds, so that the battery can check every text exactly.
+        embeds: True for an engine that makes vectors of texts; it is held to ``EMBEDDING_LAWS``, and ``real`` means
+            nothing.
         laws: check these alone (names or members of ``LAWS``); None is all.
         without: laws that the engine cannot know, e.g. ``max_new_tokens`` for a recording.
         too_long: a prompt that the engine must refuse as too long; None skips that law.
@@ -41,8 +45,9 @@ async def check_engine(
         BrokenLaw: the laws it breaks, all of them in one message.
         InputError: a law that does not exist.
     """
-    skipped = {law.name for law in _chosen(without)} | ({"too_long"} if too_long is None else set())
-    wanted = [law for law in (LAWS if laws is None else _chosen(laws)) if law.name not in skipped]
+    book = EMBEDDING_LAWS if embeds else LAWS
+    skipped = {law.name for law in _chosen(without, book)} | ({"too_long"} if too_long is None else set())
+    wanted = [law for law in (book if laws is None else _chosen(laws, book)) if law.name not in skipped]
     broken: list[BrokenLaw] = []
     for group in _groups(wanted):
         engine = make()
@@ -60,8 +65,8 @@ async def check_engine(
     return tuple(law.name for law in wanted)
 
 
-def _chosen(laws: Collection[Law | str]) -> list[Law]:
-    known = {law.name: law for law in LAWS}
+def _chosen(laws: Collection[Law | str], book: Sequence[Law]) -> list[Law]:
+    known = {law.name: law for law in book}
     for law in laws:
         if str(law) not in known:
             raise unknown("law", str(law), known)

@@ -14,6 +14,8 @@ COMPANY = tuple(
 LONG = "Count from one to one hundred in words: " + " ".join(f"number {n}," for n in range(1, 101))
 WIDE = "请用中文回答：天气怎么样？😀👩‍👩‍👧 naïve café — 数据"
 SHORT = "Say hello to the world."
+MANY = tuple(f"{text} Number {at}." for at in range(16) for text in COMPANY)
+"""Texts of one large call for embeddings."""
 PROMPTS = (SHORT, LONG, WIDE, *COMPANY)
 """Every last message that the battery sends, for engines that must know their calls beforehand (recordings)."""
 
@@ -33,6 +35,15 @@ class Bench:
         """Start an answer to one user message; 16 tokens for a model unless told."""
         sampling.setdefault("max_new_tokens", 16 if self.real else 512)
         return self.engine.answer(Call(messages=(Message(role="user", content=text),), sampling=Sampling(**sampling)))
+
+    def embed(self, *texts: str) -> Answer:
+        """Start to embed some texts."""
+        return self.engine.answer(Call(embed=texts))
+
+    async def still_embeds(self) -> None:
+        """An embedding engine is as useful as before."""
+        found = await self.embed(SHORT).vectors()
+        assert found.shape[0] == 1, f"the next call got {found.shape[0]} vectors for one text"
 
     async def still_answers(self) -> None:
         """The engine is as useful as before."""

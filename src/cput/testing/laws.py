@@ -226,28 +226,29 @@ def _alike(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
-def _law(name: str, check: Callable[[Bench], Awaitable[None]], *, closes: bool = False) -> Law:
+def law_of(name: str, check: Callable[[Bench], Awaitable[None]], *, closes: bool = False) -> Law:
+    """Return a law that says what its check's docstring says."""
     return Law(name, inspect.getdoc(check) or "", closes, check)
 
 
 LAWS: tuple[Law, ...] = (
-    _law("stream", _stream),
-    _law("text", _text),
-    _law("usage", _usage),
-    _law("max_new_tokens", _max_new_tokens),
-    _law("stop", _stop),
-    _law("company", _company),
-    _law("late_joiner", _late_joiner),
-    _law("hang_up", hang_up),
-    _law("hang_up_early", hang_up_early),
-    _law("hang_up_elsewhere", hang_up_elsewhere),
-    _law("again", _again),
-    _law("too_long", _too_long),
-    _law("no_messages", _no_messages),
-    _law("characters", _characters),
-    _law("unread", _unread),
-    _law("aclose", _aclose, closes=True),
-    _law("after_aclose", _after_aclose, closes=True),
-    _law("aclose_under_way", _aclose_under_way, closes=True),
+    law_of("stream", _stream),
+    law_of("text", _text),
+    law_of("usage", _usage),
+    law_of("max_new_tokens", _max_new_tokens),
+    law_of("stop", _stop),
+    law_of("company", _company),
+    law_of("late_joiner", _late_joiner),
+    law_of("hang_up", hang_up),
+    law_of("hang_up_early", hang_up_early),
+    law_of("hang_up_elsewhere", hang_up_elsewhere),
+    law_of("again", _again),
+    law_of("too_long", _too_long),
+    law_of("no_messages", _no_messages),
+    law_of("characters", _characters),
+    law_of("unread", _unread),
+    law_of("aclose", _aclose, closes=True),
+    law_of("after_aclose", _after_aclose, closes=True),
+    law_of("aclose_under_way", _aclose_under_way, closes=True),
 )
 """The contract, in the order in which it is checked."""

@@ -18,6 +18,7 @@ from yarl import URL
 
 from cput.engines.openai.body import from_json, json_bytes, request_body
 from cput.engines.openai.connections import Connections
+from cput.engines.openai.embeddings import Hearing, embedding_body
 from cput.engines.openai.progress import Progress
 from cput.engines.openai.refusal import error_sentence, refusal
 from cput.engines.openai.sse import EventReader, EventTooLong
@@ -65,6 +66,7 @@ class OpenAI:
         self.base_url = base_url.rstrip("/")
         self._server = _shown(self.base_url)
         self._chat_url, self._text_url = URL(f"{self.base_url}/chat/completions"), URL(f"{self.base_url}/completions")
+        self._embed_url = URL(f"{self.base_url}/embeddings")
         self.provider = provider_of(self._server)
         self.model = model
         self._key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
@@ -80,6 +82,9 @@ class OpenAI:
 
     def answer(self, call: Call) -> Answer:
         """Answer a call; EngineUnavailable, UpstreamError or PromptTooLong come from the stream."""
+        if call.embed:
+            hearing = self._hearing(call)
+            return Answer(self._embed(call, hearing), hearing.so_far)
         progress = Progress(call, self.provider)
         return Answer(self._stream(call, progress), progress.so_far)
 
@@ -105,6 +110,24 @@ class OpenAI:
         finally:
             response.close()  # where the body was read to its end, the connection went back to the pool already
 
+    def _hearing(self, call: Call) -> Hearing:
+        return Hearing(call, self.provider)
+
+    async def _embed(self, call: Call, hearing: Hearing) -> AsyncGenerator[Piece | Ending, None]:
+        by = time.monotonic() + self._whole_s
+        response = await self._send(call)
+        try:
+            raw = await self._read(response, by, whole=True)
+        finally:
+            response.close()
+        try:
+            piece = hearing.take(raw)
+        except (TypeError, ValueError) as error:
+            sentence = self._safe(str(error), 300)
+            raise UpstreamError(f"{self._server} sent something that is no embeddings: {sentence}") from error
+        yield piece
+        yield hearing.ending()
+
     def _take(self, progress: Progress, chunk: dict[str, Any]) -> list[Piece]:
         try:
             return progress.take(chunk)
@@ -112,7 +135,7 @@ class OpenAI:
             raise UpstreamError(f"{self._server} sent a chunk of an unknown shape: {self._safe(str(chunk))}") from error
 
     async def _send(self, call: Call) -> aiohttp.ClientResponse:
-        url = self._text_url if call.prompt is not None else self._chat_url
+        url = self._embed_url if call.embed else self._text_url if call.prompt is not None else self._chat_url
         body, headers = json_bytes(self._body(call)), self._headers(call)
         text = ""
         try:
@@ -136,9 +159,11 @@ class OpenAI:
 
     def _streams(self, call: Call) -> bool:
         """Whether the server is asked for a stream."""
-        return not call.sampling.echo
+        return not (call.sampling.echo or call.embed)
 
     def _body(self, call: Call) -> dict[str, Any]:
+        if call.embed:
+            return embedding_body(call, self.model, self._extra)
         return request_body(call, self.model, ask_usage=self._ask_usage, extra=self._extra)
 
     def _headers(self, _: Call | None) -> dict[str, str]:

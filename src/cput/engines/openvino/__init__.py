@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cput.engines.openvino.engine import OpenVino
+from cput.errors import InputError
 from cput.models import ModelStore, load_manifest
 
 __all__ = ["OpenVino", "open_engine"]
@@ -25,8 +26,11 @@ def open_engine(
 ) -> OpenVino:
     """Open a stored model by name, or a model folder; the options are those of ``OpenVino``."""
     folder = _folder(model)
+    manifest = load_manifest(folder)
+    if manifest.pooling is not None:
+        raise InputError(f"'{manifest.name}' makes embeddings and generates no text; open it with the engine embedder")
     return OpenVino(
-        load_manifest(folder),
+        manifest,
         folder,
         max_seqs=max_seqs,
         max_batched_tokens=max_batched_tokens,

@@ -19,8 +19,14 @@ from cput.ledger.export.scan import AnyRow
 from cput.ledger.rows import RowTuple
 from cput.records import CountedBy, Finish, Message, Role, Sampling, Source
 
+Embeddable = str | tuple[int, ...]
 _JSON: dict[Table, dict[str, Any]] = {
-    schema.calls: {"tags": dict[str, str], "messages": tuple[Message, ...], "sampling": Sampling},
+    schema.calls: {
+        "tags": dict[str, str],
+        "messages": tuple[Message, ...],
+        "sampling": Sampling,
+        "embed": tuple[Embeddable, ...],
+    },
     schema.attempts: {"usage_parts": dict[str, float]},
     schema.outcomes: {"detail": dict[str, Any]},
     schema.runs: {"config": dict[str, Any], "environment": dict[str, Any]},

@@ -12,7 +12,7 @@ from cput.ledger.rows import to_attempt, to_call, to_charge, to_outcome
 from cput.ledger.runs import CallRecord
 
 PAGE = 500
-_HEAVY = {"text", "gaps_s", "messages"}
+_HEAVY = {"text", "gaps_s", "messages", "embed"}
 _JOINS = {"call_id": "id", "external_key": "external_key", "episode": "episode"}
 """Columns of ``outcomes`` by which one speaks of a call, and the column of ``calls`` that each names."""
 AnyRow = Row[Any]

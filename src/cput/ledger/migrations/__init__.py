@@ -15,6 +15,7 @@ from cput.ledger.migrations import (
     m005_energies,
     m006_repricing,
     m007_keys_and_budgets,
+    m008_embed,
 )
 
 
@@ -34,6 +35,7 @@ MIGRATIONS = (
     Migration(5, "energies", m005_energies.STATEMENTS),
     Migration(6, "repricing", m006_repricing.STATEMENTS),
     Migration(7, "keys_and_budgets", m007_keys_and_budgets.STATEMENTS),
+    Migration(8, "embed", m008_embed.STATEMENTS),
 )
 
 _JOURNAL = """

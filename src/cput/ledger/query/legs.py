@@ -7,7 +7,7 @@ import numpy as np
 from cput.ledger.query.bycall import NONE, ByCall
 from cput.ledger.query.columns import UNCOUNTED, Coded, Floats, Ints
 from cput.ledger.query.gather import NOBODY
-from cput.ledger.query.scan import CUT, ENDED, AttemptRows
+from cput.ledger.query.scan import CUT, EMBEDS, ENDED, SERVES, AttemptRows
 
 
 class Legs(NamedTuple):
@@ -60,7 +60,8 @@ def _sorted(attempts: AttemptRows, count: int) -> tuple[AttemptRows, ByCall]:
 
 def _answer(legs: AttemptRows, by_call: ByCall, named: Ints) -> tuple[Ints, Ints]:
     """Return the leg whose answer the caller got, as ``facts.answer_given`` has it, and the last serving leg."""
-    serving = legs.serving == 1
+    answers, embeds = legs.serving == SERVES, legs.serving == EMBEDS
+    serving = answers | (embeds & ~by_call.any(answers)[legs.call])
     final = by_call.last(serving)
     ended = by_call.last(serving & (legs.finish == ENDED))
     cut = by_call.last(serving & (legs.finish == CUT) & (legs.output_tokens > 0))

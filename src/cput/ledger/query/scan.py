@@ -25,6 +25,8 @@ from cput.ledger.query.gather import NOBODY, Codes, Gatherer, Part, Places, Real
 from cput.records import Finish, Role
 
 SERVING = (Role.SERVE.value, Role.HEDGE.value)
+SERVES, EMBEDS = 1, 2
+"""What a leg may do for the caller: answer, or make vectors, which is the answer where nothing else was asked for."""
 ENDED, CUT, BROKEN = 0, 1, 2
 """How a leg ended: by itself, because its caller hung up, or otherwise."""
 _STEP = 65_536  # rows that SQLite reads in one step
@@ -168,7 +170,7 @@ def _attempts(place: Mapping[str, int]) -> list[Gatherer]:
     return [
         Places(c.call_id, place),
         Whole(c.seq),
-        Whole(case((c.role.in_(SERVING), 1), else_=0)),
+        Whole(case((c.role.in_(SERVING), SERVES), (c.role == Role.EMBED.value, EMBEDS), else_=0)),
         Whole(ended),
         Whole(func.coalesce(c.input_uncached + cached, UNCOUNTED)),
         Whole(func.coalesce(c.output, UNCOUNTED)),

@@ -10,8 +10,11 @@ from enum import Enum
 from typing import Any, Protocol
 
 from cput.records import Call, Ending, Piece
-from cput.serve.fault import Fault
+from cput.serve.fault import BadRequest, Fault
 from cput.serve.head import Head
+
+EMBEDDINGS = "embeddings"
+"""Name of the dialect that asks for vectors."""
 
 
 class Takes(Enum):
@@ -21,6 +24,8 @@ class Takes(Enum):
     """The fields of ``Call``: text turns, sampling, grammar. Everything else is refused by name."""
     WIRE = "wire"
     """OpenAI's dialect itself: the client's body is carried on as it is."""
+    VECTORS = "vectors"
+    """Texts to embed, and nothing else."""
 
 
 class Voice(Protocol):
@@ -82,6 +87,20 @@ class Dialect(Protocol):
     def fault(self, fault: Fault) -> bytes:
         """Return the body of an answer that is an error."""
         ...
+
+
+def refuse_other_kind(dialect: Dialect, model: str, takes: Takes) -> None:
+    """Refuse to ask an embedding model for an answer, and an answering one for embeddings.
+
+    Raises:
+        BadRequest: 400; it says where the model can be asked. An upstream knows its models itself.
+    """
+    embeds = dialect.name == EMBEDDINGS
+    if takes is Takes.WIRE or (takes is Takes.VECTORS) is embeds:
+        return
+    does = "generates text and makes no embeddings" if embeds else "makes embeddings and generates no text"
+    where = "/v1/chat/completions" if embeds else "/v1/embeddings"
+    raise BadRequest(f"the model '{model[:80]}' {does}; ask it at {where}", param="model", code="unsupported_endpoint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from cput.records import Source
 from cput.serve.dialects import from_messages, from_responses
 from cput.serve.dialects.chat import ChatBody
 from cput.serve.dialects.completions import TextBody
+from cput.serve.dialects.embeddings import EmbeddingBody
 from cput.serve.dialects.text import Wanted
 
 Json = dict[str, Any]
@@ -27,13 +28,6 @@ class Turn(msgspec.Struct):
 
     role: _Text
     content: str | list[Any] | None = None
-
-
-class EmbeddingsBody(msgspec.Struct):
-    """Texts, or tokens, to be embedded."""
-
-    model: str
-    input: str | list[Any]
 
 
 class OutcomeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +54,7 @@ class OutcomeBody(msgspec.Struct, forbid_unknown_fields=True):
 def request_schemas() -> dict[str, Json]:
     """Return the schemas of all request bodies by name."""
     found = schemas([ChatBody, TextBody, from_messages.MessagesBody, from_responses.ResponsesBody, Turn, OutcomeBody])
-    found |= schemas([EmbeddingsBody, Wanted])
+    found |= schemas([EmbeddingBody, Wanted])
     shared = found.pop("Wanted")
     found["ChatBody"]["properties"]["messages"]["items"] = {"$ref": REF.format(name="Turn")}
     for name, otherwise in (
@@ -68,7 +62,7 @@ def request_schemas() -> dict[str, Json]:
         ("ResponsesBody", {*from_responses.RENAMED, *from_responses.STATELESS}),
     ):
         found[name] = _read_as_chat(found[name], shared, otherwise)
-    for name in ("ChatBody", "TextBody", "MessagesBody", "ResponsesBody", "EmbeddingsBody", "Turn"):
+    for name in ("ChatBody", "TextBody", "MessagesBody", "ResponsesBody", "EmbeddingBody", "Turn"):
         _null_is_absent(found[name])
     one = {"$ref": REF.format(name="OutcomeBody")}
     several = {"type": "array", "items": one, "minItems": 1}
