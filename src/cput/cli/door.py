@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
@@ -47,6 +48,32 @@ MAX_WAIT_S = 2.0
 Beside = Callable[[], Awaitable[None]]
 
 
+class Leaf(Engine, Protocol):
+    """An embedded engine, wherever it runs."""
+
+    async def start(self) -> object:
+        """Load it."""
+        ...
+
+    def count_tokens(self, text: str) -> int | None:
+        """Count the tokens of a raw text; None where that can't be known."""
+        ...
+
+
+def open_leaf(policy: Policy) -> OpenVino:
+    """Open the embedded engine as a policy says, in this process."""
+    leaf = open_engine(
+        "openvino",
+        model=plug.model_folder(policy.model, policy.precision),
+        max_seqs=policy.concurrency,
+        kv_precision=policy.kv_precision,
+        prefix_cache=policy.prefix_cache,
+        prompt_lookup=policy.prompt_lookup,
+    )
+    assert isinstance(leaf, OpenVino)
+    return leaf
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What ``cput serve`` was asked for; its help says what each is."""
@@ -69,6 +96,10 @@ class Asked:
     quiet: bool
     drain_s: int
     ledger: str | None
+    leaf: Callable[[Policy], Leaf] = open_leaf
+    """Opens the embedded engine of a policy; on Ray, what stands for the engine replicas."""
+    legs: int = 1
+    """Most legs of a call to the embedded engine, where it is gone before the first piece."""
 
 
 def run(asked: Asked) -> None:
@@ -79,21 +110,31 @@ def run(asked: Asked) -> None:
         SetupError: the port is taken, or the ledger can't be opened.
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    book = PriceBook.load(asked.prices)
-    with contextlib.closing(Ledger.open(asked.ledger)) as ledger:
-        door = _door(asked, ledger, book)
-        beside = _plug(asked, door, book)
-        with contextlib.closing(bind(asked.host, asked.port)) as listening:
-            if not asked.quiet:
-                to_stream()
-            errors.print(f"cput: loading {_words(door)}", markup=False)
-            greet = partial(_greet, url_of(listening), door, keys=_wants_keys(asked))
-            serve(application(door), door, listening, drain_s=asked.drain_s, ready=greet, beside=beside)
+    with opened(asked) as (door, beside), contextlib.closing(bind(asked.host, asked.port)) as listening:
+        if not asked.quiet:
+            to_stream()
+        errors.print(f"cput: loading {words(door)}", markup=False)
+        say = partial(greet, url_of(listening), door, keys=wants_keys(asked))
+        serve(application(door), door, listening, drain_s=asked.drain_s, ready=say, beside=beside)
     errors.print("cput: closed; every call is on record", markup=False)
 
 
+@contextlib.contextmanager
+def opened(asked: Asked) -> Iterator[tuple[Door, Beside | None]]:
+    """Open the ledger and put the door together, with what has to run beside it; leaving closes the ledger.
+
+    Raises:
+        InputError: what is asked for can't be.
+        SetupError: the ledger can't be opened.
+    """
+    book = PriceBook.load(asked.prices)
+    with contextlib.closing(Ledger.open(asked.ledger)) as ledger:
+        door = _door(asked, ledger, book)
+        yield door, _plug(asked, door, book)
+
+
 def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
-    wanted = _wants_keys(asked)
+    wanted = wants_keys(asked)
     if wanted and not every(ledger):
         why = (
             "--keys wants API keys" if asked.keys else f"--host {asked.host} lets other machines in and wants API keys"
@@ -112,7 +153,8 @@ def _door(asked: Asked, ledger: Ledger, book: PriceBook) -> Door:
     return Door(ledger=ledger, models={}, gate=gate, admin_token=token, defaults=defaults, closing=closing)
 
 
-def _wants_keys(asked: Asked) -> bool:
+def wants_keys(asked: Asked) -> bool:
+    """Return whether requests need an API key."""
     return asked.keys or not is_loopback(asked.host)
 
 
@@ -148,22 +190,16 @@ def _plug_policy(asked: Asked, path: Path, door: Door, book: PriceBook) -> Besid
 
 def _embedded(policy: Policy, door: Door, book: PriceBook, asked: Asked, *, name: str | None) -> Stack:
     """Return the wrappers around an embedded engine as a policy says."""
-    leaf = open_engine(
-        "openvino",
-        model=plug.model_folder(policy.model, policy.precision),
-        max_seqs=policy.concurrency,
-        kv_precision=policy.kv_precision,
-        prefix_cache=policy.prefix_cache,
-        prompt_lookup=policy.prompt_lookup,
-    )
-    assert isinstance(leaf, OpenVino)
+    leaf = asked.leaf(policy)
     engine: Engine = Metered(leaf, door.tally, keep_text=asked.keep_text, prices=book)
+    if asked.legs > 1:
+        engine = Retried(engine, attempts=asked.legs, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S)
     if policy.abandon:
         engine = Abandoned(engine, _lost)
     if policy.attempts > 1:
         engine = _asked_again(engine, policy, asked.workload)
 
-    def count(call: Call) -> int:
+    def count(call: Call) -> int | None:
         said = call.prompt if call.prompt is not None else "\n".join(turn.content for turn in call.messages)
         return leaf.count_tokens(said)
 
@@ -226,12 +262,13 @@ def _model_name(policy: Policy) -> str:
     return Path(policy.model).name
 
 
-def _words(door: Door) -> str:
+def words(door: Door) -> str:
+    """Return what is served, for people."""
     models = [*door.models.values(), *([door.other] if door.other else [])]
     return "; ".join(dict.fromkeys(model.serving.stack.words for model in models))
 
 
-def _greet(url: str, door: Door, *, keys: bool) -> None:
+def greet(url: str, door: Door, *, keys: bool) -> None:
     """Say where the door is, and how to knock."""
     model = next(iter(door.models), "MODEL")
     key = ' -H "Authorization: Bearer $CPUT_API_KEY"' if keys else ""

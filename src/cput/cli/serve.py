@@ -1,11 +1,17 @@
 """``cput serve``: an OpenAI-compatible door in front of a model, a policy or an endpoint, that meters every token."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from cput.errors import InputError, SetupError
+
+if TYPE_CHECKING:
+    from cput.cli.door import Asked
+
+RAY = Group("Beyond one process", sort_key=1)
 
 
 def serve(
@@ -28,6 +34,14 @@ def serve(
     quiet: Annotated[bool, Parameter(negative=())] = False,
     drain_s: int = 30,
     ledger: str | None = None,
+    on: Annotated[Literal["ray"] | None, Parameter(group=RAY)] = None,
+    replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    max_replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    engine_replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    max_engine_replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    engine_cpus: Annotated[float | None, Parameter(group=RAY)] = None,
+    tokens_per_engine: Annotated[int | None, Parameter(group=RAY)] = None,
+    ray_address: Annotated[str | None, Parameter(group=RAY)] = None,
 ) -> None:
     """Serve a model, a policy or an endpoint at an OpenAI-compatible URL, and write every token down.
 
@@ -74,6 +88,23 @@ def serve(
         Most seconds that answers under way may take after Ctrl-C or SIGTERM.
     ledger: str
         A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
+    on: str
+        ray: in replicas, on a Ray of this machine's own or a cluster (pip install 'cput[ray]').
+    replicas: int
+        Gateway replicas (2); the least, with --max-replicas.
+    max_replicas: int
+        Most gateway replicas; as many run as there are calls for.
+    engine_replicas: int
+        Replicas of an embedded model (1); the least, with --max-engine-replicas.
+    max_engine_replicas: int
+        Most engine replicas; as many run as there are calls and tokens to work off.
+    engine_cpus: float
+        CPUs that Ray sets aside for each engine replica (1).
+    tokens_per_engine: int
+        Tokens to work off at which an engine replica is as busy as it should be (16384).
+    ray_address: str
+        A Ray cluster that runs: auto, or HOST:PORT. Its nodes need the same cput, keys in their environment, and a
+        ledger in PostgreSQL.
     """
     for name, value, least in (
         ("--max-new-tokens", max_new_tokens, 1),
@@ -86,25 +117,47 @@ def serve(
         from cput.cli.door import Asked, run
     except ModuleNotFoundError as missing:
         raise SetupError(f"cput serve needs {missing.name}; install it with: pip install 'cput[serve]'") from missing
-    run(
-        Asked(
-            what=what,
-            host=host,
-            port=port,
-            model=model,
-            aliases=alias,
-            precision=precision,
-            concurrency=concurrency,
-            workload=workload,
-            api_key_env=api_key_env,
-            prices=prices,
-            keys=keys,
-            most_at_once=most_at_once,
-            queue=queue,
-            max_new_tokens=max_new_tokens,
-            keep_text=keep_text,
-            quiet=quiet,
-            drain_s=drain_s,
-            ledger=ledger,
-        )
+    asked = Asked(
+        what=what,
+        host=host,
+        port=port,
+        model=model,
+        aliases=alias,
+        precision=precision,
+        concurrency=concurrency,
+        workload=workload,
+        api_key_env=api_key_env,
+        prices=prices,
+        keys=keys,
+        most_at_once=most_at_once,
+        queue=queue,
+        max_new_tokens=max_new_tokens,
+        keep_text=keep_text,
+        quiet=quiet,
+        drain_s=drain_s,
+        ledger=ledger,
     )
+    wanted = {
+        "replicas": replicas,
+        "max_replicas": max_replicas,
+        "engine_replicas": engine_replicas,
+        "max_engine_replicas": max_engine_replicas,
+        "engine_cpus": engine_cpus,
+        "tokens_per_engine": tokens_per_engine,
+        "address": ray_address,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if on == "ray":
+        _run_on_ray(asked, given)
+    elif given:
+        option = "ray-address" if "address" in given else next(iter(given)).replace("_", "-")
+        raise InputError(f"--{option} is for replicas on Ray; add --on ray")
+    else:
+        run(asked)
+
+
+def _run_on_ray(asked: "Asked", plan: Mapping[str, Any]) -> None:
+    from cput.cli.on_ray import run
+    from cput.serve.on_ray.plan import Plan
+
+    run(asked, Plan(**plan))

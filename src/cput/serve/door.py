@@ -67,6 +67,8 @@ class Door:
     """What a request may be."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     """Counters for ``/metrics``."""
+    gather: Callable[[], Awaitable[bytes]] | None = None
+    """Makes the page of ``/metrics`` where several replicas have counters; None shows this door's own."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False
