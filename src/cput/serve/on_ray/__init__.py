@@ -2,11 +2,13 @@
 
 Nothing outside this package imports Ray, and this package is imported only where ``--on ray`` asks for it.
 
-    plan       what is asked of Ray: how many of what            (no Ray in it)
-    autoscale  the policy: calls and tokens under way -> replicas (no Ray in it)
-    engine     an engine whose work is done by engine replicas
+    plan       what is asked of Ray: how many of what
+    autoscale  calls and tokens under way -> engine replicas
     engines    an engine replica
-    gateway    a gateway replica: the ASGI application of a door
+    parts      what it sends
+    engine     an engine whose work is done by engine replicas
+    gateway    a gateway replica: a door and its ledger
+    whole      its application, whose requests Ray does not tear apart
     counters   the counters of all gateway replicas on one page
     cluster    a local Ray of our own, or the cluster that there is
     run        deploys, waits, drains, takes down

@@ -8,7 +8,7 @@ closes when nobody has asked for it for a while.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,16 @@ class _Held:
     under_way: int = 0
     left_s: float = field(default_factory=time.monotonic)
 
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[Leaf]:
+        """Keep it open for one use."""
+        self.under_way += 1
+        try:
+            yield self.leaf
+        finally:
+            self.under_way -= 1
+            self.left_s = time.monotonic()
+
 
 class Engines:
     """The class that Ray deploys. ``opens`` makes an engine of a recipe."""
@@ -52,7 +62,7 @@ class Engines:
         self._to_do[number] = estimated(call)
         answer: Answer | None = None
         try:
-            async with self._taken(recipe) as leaf:
+            with (await self._open(recipe)).taken() as leaf:
                 answer = leaf.answer(call)
                 async for piece in answer:
                     part = Part(piece, answer.so_far)
@@ -70,15 +80,14 @@ class Engines:
 
     async def describe(self, recipe: Hashable) -> Described:
         """Open what a gateway is about to send calls for, and say what it is."""
-        async with self._taken(recipe) as leaf:
+        with (await self._open(recipe)).taken() as leaf:
             folder = getattr(leaf, "folder", None)
             tokenizer = None if folder is None else await asyncio.to_thread(_read, Path(folder) / "tokenizer.json")
             return Described(leaf.name, tokenizer)
 
     async def ready(self) -> None:
         """Load the first engine; Ray calls the replica ready after that."""
-        async with self._taken(self._first):
-            pass
+        await self._open(self._first)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Say how many tokens there are still to do; Ray asks every few seconds."""
@@ -91,16 +100,6 @@ class Engines:
         for held in self._held.values():
             await held.leaf.aclose()
         self._held.clear()
-
-    @contextlib.asynccontextmanager
-    async def _taken(self, recipe: Hashable) -> AsyncIterator[Leaf]:
-        held = await self._open(recipe)
-        held.under_way += 1
-        try:
-            yield held.leaf
-        finally:
-            held.under_way -= 1
-            held.left_s = time.monotonic()
 
     async def _open(self, recipe: Hashable) -> _Held:
         async with self._opening.setdefault(recipe, asyncio.Lock()):

@@ -1,9 +1,4 @@
-"""A gateway replica: the application of a door, as Ray Serve runs it. Each replica has a door and a ledger of its own.
-
-Ray's proxy hands a request to a replica as ASGI, chunk by chunk, and cancels the replica's task when the client hangs
-up. Here the application hears of that as it would from uvicorn, as ``http.disconnect``: so it ends the engine's work,
-writes down what was used, and is not torn away from its own clean-up.
-"""
+"""A gateway replica: the application of a door, as Ray Serve runs it. Each has a door and an open ledger of its own."""
 
 import asyncio
 import contextlib
@@ -11,7 +6,6 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import ray
@@ -19,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from cput import __version__
 from cput.errors import SetupError
@@ -28,6 +22,7 @@ from cput.serve.door import Door
 from cput.serve.logs import to_stream
 from cput.serve.on_ray import counters
 from cput.serve.on_ray.plan import APP, GATEWAY, refuse_file
+from cput.serve.on_ray.whole import Whole
 
 Beside = Callable[[], Awaitable[None]]
 Opens = Callable[[], AbstractContextManager[tuple[Door, Beside | None]]]
@@ -102,59 +97,6 @@ class Gateway:
             others = await asked.results_async(timeout_s=GATHER_S, return_exceptions=True)
         found = [families for families in others if isinstance(families, list)]
         return counters.page(found or [self.counters()])
-
-
-class Whole:
-    """An ASGI application each of whose requests runs in a task of its own, which only its draining door cancels.
-
-    When Ray cancels a request, the task is not cancelled but hears ``http.disconnect``, and is waited for.
-    """
-
-    def __init__(self, app: ASGIApp, under_way: set[asyncio.Task[None]]) -> None:
-        """``under_way`` is kept up to date with the tasks of requests."""
-        self._app = app
-        self._under_way = under_way
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the application's life span."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        gone = asyncio.Event()
-        ours = [value for name, value in scope["headers"] if name == b"x-request-id"]
-        heard = partial(_until_gone, receive, gone)
-        task: asyncio.Task[None] = asyncio.ensure_future(self._app(scope, heard, partial(_said, send, gone, ours)))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            gone.set()
-            await asyncio.wait([task])
-            raise
-
-
-async def _until_gone(receive: Receive, gone: asyncio.Event) -> Message:
-    """Return the next message of the client, or its hang-up as soon as that is known from elsewhere."""
-    if gone.is_set():
-        return {"type": "http.disconnect"}
-    message, left = asyncio.ensure_future(receive()), asyncio.ensure_future(gone.wait())
-    try:
-        await asyncio.wait([message, left], return_when=asyncio.FIRST_COMPLETED)
-        return message.result() if message.done() else {"type": "http.disconnect"}
-    finally:
-        message.cancel()
-        left.cancel()
-
-
-async def _said(send: Send, gone: asyncio.Event, ids: list[bytes], message: Message) -> None:
-    """Send, unless nobody is there any more; without the request's id, which Ray's proxy says itself."""
-    if gone.is_set():
-        return
-    if message["type"] == "http.response.start":
-        headers = [(name, value) for name, value in message["headers"] if name != b"x-request-id" or value not in ids]
-        message = {**message, "headers": headers}
-    await send(message)
 
 
 def nodes() -> int:

@@ -22,6 +22,8 @@ from cput.serve.on_ray.plan import APP, ENGINES, GATEWAY, Plan, refuse_file
 
 SETTLE_S = 5
 """Seconds beyond the drain in which a replica writes down what was broken off and closes; then Ray ends it."""
+NOTICE_S = 2.0
+"""Most seconds until Ray notices that a replica is gone and starts another; new calls go elsewhere at once."""
 MOST_AT_ONCE = 4096
 """Calls that a gateway replica takes at once; its own line (``--most-at-once``) is the bound that speaks to clients."""
 SCALE_UP_S, SCALE_DOWN_S = 10.0, 120.0
@@ -86,7 +88,8 @@ def bound(asked: Application) -> Any:
 
     quietly = {"enable_access_log": False, "log_level": "WARNING"}
     stops = {"graceful_shutdown_wait_loop_s": 0.2, "graceful_shutdown_timeout_s": asked.drain_s + SETTLE_S}
-    shared: dict[str, Any] = {"logging_config": quietly, "max_constructor_retry_count": 3, **stops}
+    watched = {"health_check_period_s": NOTICE_S, "max_constructor_retry_count": 3}
+    shared: dict[str, Any] = {"logging_config": quietly, **watched, **stops}
     plan = asked.plan
     gateway = ray_serve.deployment(
         name=GATEWAY,
