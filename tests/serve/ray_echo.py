@@ -1,6 +1,6 @@
 """An application on Ray whose engine replicas echo, and write down what they do. Run as a program, with its ledger.
 
-python ray_echo.py LEDGER NOTES TOKEN_S ENGINES MOST_ENGINES
+python ray_echo.py LEDGER NOTES TOKEN_S ENGINES MOST_ENGINES [keys]
 """
 
 import asyncio
@@ -15,11 +15,13 @@ from cput.engines.retry import Retried
 from cput.ledger.meter import Metered
 from cput.ledger.store import Ledger
 from cput.protocols import Answer
+from cput.serve.accounts import Accounts
 from cput.serve.dialects.base import Takes
 from cput.serve.door import Door, Model
 from cput.serve.on_ray.cluster import prepare
 from cput.serve.on_ray.plan import Plan
 from cput.serve.on_ray.run import Application, serve
+from cput.serve.open_gate import OpenGate
 from cput.serve.run import bind, url_of
 from cput.serve.serving import Serving, Stack
 
@@ -68,11 +70,13 @@ def echo_of(recipe):
 
 
 @contextlib.contextmanager
-def opens(ledger, recipe):
-    from cput.serve.on_ray.engine import RayEngine  # in a replica; it imports Ray
+def opens(ledger, recipe, keys):
+    from flat_tariff import Flat  # in a replica; Ray gives it this program's folder
+
+    from cput.serve.on_ray.engine import RayEngine  # it imports Ray
 
     with Ledger.open(ledger) as book:
-        door = Door(ledger=book, models={})
+        door = Door(ledger=book, models={}, gate=Accounts(book, Flat()) if keys else OpenGate())
         leaf = RayEngine(recipe)
         engine = Retried(Metered(leaf, door.tally), attempts=3, backoff_s=0.1, max_wait_s=1.0)
         stack = Stack(engine_for=lambda _: engine, close=leaf.aclose, load=leaf.start)
@@ -80,7 +84,7 @@ def opens(ledger, recipe):
         yield door, None
 
 
-def main(ledger, notes, token_s, engines, most_engines):
+def main(ledger, notes, token_s, engines, most_engines, *keys):
     recipe = (notes, float(token_s))
     plan = Plan(
         replicas=2,
@@ -95,7 +99,7 @@ def main(ledger, notes, token_s, engines, most_engines):
     with bind("127.0.0.1", 0) as probe:
         url, port = url_of(probe), probe.getsockname()[1]
     application = Application(
-        opens=partial(opens, ledger, recipe),
+        opens=partial(opens, ledger, recipe, bool(keys)),
         ledger=ledger,
         quiet=True,
         drain_s=5,

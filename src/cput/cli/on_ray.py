@@ -26,7 +26,7 @@ from cput.serve.run import bind, url_of
 
 DEFAULTS: Mapping[str, Any] = {
     "what": None,
-    "host": "127.0.0.1",
+    "host": "0.0.0.0",  # noqa: S104  # where a cluster's proxies listen is not known here: keys are wanted
     "port": 8000,
     "model": None,
     "aliases": (),
@@ -44,7 +44,7 @@ DEFAULTS: Mapping[str, Any] = {
     "drain_s": 30,
     "ledger": None,
 }
-"""What an argument of ``application`` is where it is not given: as for ``cput serve``."""
+"""What an argument of ``application`` is where it is not given: as for ``cput serve``, but for the host."""
 
 
 def run(asked: Asked, plan: Plan) -> None:
@@ -55,7 +55,7 @@ def run(asked: Asked, plan: Plan) -> None:
         SetupError: the port is taken, the ledger can't be opened, or Ray can't be started or found.
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    prepare(plan.address)
+    prepare(plan.address, haproxy=plan.haproxy)
     with bind(asked.host, asked.port) as probe:
         url, port = url_of(probe), probe.getsockname()[1]  # Ray listens itself; this says at once if it can't
     recipes: list[Policy] = []
@@ -80,8 +80,9 @@ def application(args: Mapping[str, Any]) -> Any:
     for name in named:
         if name not in DEFAULTS:
             raise unknown("argument", name, [*DEFAULTS, *(field.name for field in fields(Plan))])
-    if about_plan.get("address") is not None:
-        raise InputError("address is for the command line; Ray Serve runs this configuration in its own cluster")
+    for name in ("address", "haproxy"):
+        if about_plan.get(name):
+            raise InputError(f"{name} is for the command line; this configuration runs in the cluster that reads it")
     settled = {**DEFAULTS, **named}
     settled["prices"] = tuple(Path(path) for path in settled["prices"])
     settled["aliases"] = tuple(settled["aliases"])

@@ -14,8 +14,10 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from cput.errors import SetupError
+from cput.serve.run import bind
 
 OBJECT_STORE_BYTES = 128 << 20
 """Shared memory for what replicas hand each other; pieces of answers are small and do not get there."""
@@ -28,7 +30,20 @@ QUIETLY = {
 }
 
 
-def prepare(address: str | None) -> None:
+HAPROXY = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # HAProxy asks every second or so, and retries elsewhere
+}
+HAPROXY_FILES = {
+    "CONFIG_FILE_LOC": "haproxy.cfg",
+    "SOCKET_PATH": "a",  # a socket's path has at most 97 characters, of which Ray takes 57 for a folder between
+    "METRICS_SOCKET_PATH": "m",
+    "SERVER_STATE_BASE": "haproxy",
+    "SERVER_STATE_FILE": "haproxy/state",
+}
+
+
+def prepare(address: str | None, *, haproxy: bool = False) -> None:
     """Set what Ray reads from the environment, and import it: it reads most of that only once, so before all else.
 
     Raises:
@@ -36,7 +51,7 @@ def prepare(address: str | None) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:
-        os.environ.update(QUIETLY)
+        os.environ.update(QUIETLY | (HAPROXY if haproxy else {}))
         if "RAY_AUTH_MODE" not in os.environ:
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
@@ -56,7 +71,10 @@ def local(cpus: float, *, show_logs: bool) -> Iterator[None]:
     """
     import ray
 
-    folder = tempfile.mkdtemp(prefix="cput-ray-")
+    short = tempfile.gettempdir() if len(tempfile.gettempdir()) < 16 else "/tmp"  # noqa: S108  # mkdtemp makes a new one
+    folder = tempfile.mkdtemp(prefix="cput-ray-", dir=short)
+    if os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1":
+        os.environ.update(_haproxy_here(Path(folder)))
     try:
         try:
             with _deaf_to(signal.SIGTERM):
@@ -75,6 +93,14 @@ def local(cpus: float, *, show_logs: bool) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _haproxy_here(folder: Path) -> dict[str, str]:
+    """Return the settings by which HAProxy keeps its files in our folder, and takes free ports for what it shows."""
+    files = {f"RAY_SERVE_HAPROXY_{name}": str(folder / file) for name, file in HAPROXY_FILES.items()}
+    with bind("127.0.0.1", 0) as stats, bind("127.0.0.1", 0) as metrics:
+        ports = {"STATS": stats.getsockname()[1], "METRICS": metrics.getsockname()[1]}
+    return files | {f"RAY_SERVE_HAPROXY_{name}_PORT": str(port) for name, port in ports.items()}
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from cput.errors import EngineError, EngineUnavailable, InputError
 from cput.protocols import Answer
 from cput.records import Call, Ending, Piece, Usage
 from cput.serve.on_ray.parts import Broke, Described
-from cput.serve.on_ray.plan import APP, ENGINES
+from cput.serve.on_ray.plan import ENGINES
 
 
 class RayEngine:
@@ -44,7 +44,7 @@ class RayEngine:
         Raises:
             EngineUnavailable: none answers, or it can't be opened there.
         """
-        handle: Any = serve.get_deployment_handle(ENGINES, APP)
+        handle = _replicas()
         try:
             found: Described = await handle.describe.remote(self._recipe)  # waits until there is a replica
             # Each replica opens it now, and not with its first call. One that can't would say so to that call.
@@ -72,8 +72,7 @@ class RayEngine:
 
     async def _stream(self, call: Call, so_far: list[Usage]) -> AsyncGenerator[Piece | Ending, None]:
         if self._streaming is None:
-            handle: Any = serve.get_deployment_handle(ENGINES, APP)
-            self._streaming = handle.options(method_name="answer", stream=True)
+            self._streaming = _replicas().options(method_name="answer", stream=True)
         parts = self._streaming.remote(self._recipe, call)
         ended = False
         try:
@@ -91,6 +90,11 @@ class RayEngine:
         finally:
             if not ended:
                 parts.cancel()
+
+
+def _replicas() -> Any:
+    """Return the handle to the engine replicas of the application that this process is a replica of."""
+    return serve.get_deployment_handle(ENGINES, serve.get_replica_context().app_name)
 
 
 async def _next(parts: Any) -> Any:

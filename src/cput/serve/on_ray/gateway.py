@@ -21,7 +21,7 @@ from cput.serve.app import application
 from cput.serve.door import Door
 from cput.serve.logs import to_stream
 from cput.serve.on_ray import counters
-from cput.serve.on_ray.plan import APP, GATEWAY, refuse_file
+from cput.serve.on_ray.plan import GATEWAY, refuse_file
 from cput.serve.on_ray.whole import Whole
 
 Beside = Callable[[], Awaitable[None]]
@@ -90,7 +90,7 @@ class Gateway:
     async def _gather(self) -> bytes:
         """Return every replica's counters; one that does not answer in time is left out."""
         if self._everyone is None:
-            self._everyone = serve.get_deployment_handle(GATEWAY, APP)
+            self._everyone = serve.get_deployment_handle(GATEWAY, serve.get_replica_context().app_name)
         others: list[Any] = []
         with contextlib.suppress(TimeoutError, RayError, RayServeException):
             asked = self._everyone.broadcast("counters")

@@ -6,7 +6,7 @@ from cput.errors import InputError
 from cput.ledger.address import Server, address
 
 APP = "cput"
-"""Name of the application in Ray Serve."""
+"""Name of the application in Ray Serve; a configuration file of Ray Serve may give it another one."""
 GATEWAY, ENGINES = "gateway", "engines"
 """Names of its deployments."""
 
@@ -31,6 +31,8 @@ class Plan:
     """Calls under way at which a gateway replica is as busy as it should be."""
     tokens_per_engine: int = 16384
     """Tokens still to be worked off at which an engine replica is as busy as it should be."""
+    haproxy: bool = False
+    """Whether Ray's HAProxy stands in front of the gateway replicas, in place of Ray's own proxy."""
     address: str | None = None
     """A Ray cluster that runs already (``auto``, or host:port); None starts a local one."""
 

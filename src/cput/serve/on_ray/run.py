@@ -51,9 +51,7 @@ class Application:
     """Most calls with an engine replica; further ones wait in front of all of them."""
 
 
-def serve(
-    asked: Application, host: str, port: int, *, ready: Callable[[], None], deployed: Callable[[], None] = lambda: None
-) -> None:
+def serve(asked: Application, host: str, port: int, *, ready: Callable[[], None]) -> None:
     """Start Ray or join it, deploy, say ``ready``, and serve until SIGINT or SIGTERM.
 
     Raises:
@@ -64,16 +62,12 @@ def serve(
     show = not asked.quiet
     joined = local(plan.most_cpus, show_logs=show) if plan.address is None else existing(plan.address, show_logs=show)
     with joined, _stopped() as stopped:
-        from ray import serve as ray_serve
-
         from cput.serve.on_ray.gateway import nodes
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         refuse_file(asked.ledger, nodes())
-        ray_serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         try:
-            _deploy(asked)
-            deployed()
+            _deploy(asked, host, port)
             ready()
             stopped.wait()
         finally:
@@ -145,12 +139,14 @@ def _count(least: int, most: int | None, calls: int, policy: dict[str, Any] | No
     return {"autoscaling_config": scaling | ({"policy": policy} if policy else {})}
 
 
-def _deploy(asked: Application) -> None:
+def _deploy(asked: Application, host: str, port: int) -> None:
     from ray import serve as ray_serve
+    from ray.exceptions import RayError
 
     try:
+        ray_serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         ray_serve.run(bound(asked), name=APP)
-    except RuntimeError as error:
+    except (RuntimeError, RayError) as error:
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise SetupError(f"the replicas can't be started on Ray: {said[-1] if said else error}") from error
 
