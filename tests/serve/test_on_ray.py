@@ -1,9 +1,11 @@
 """The door on a local Ray: replicas that are killed lose no acknowledged call, and pieces come as they are made."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 from gateways import chat_body
 from ray_process import COMMAND, needs_ray, on_ray
@@ -283,3 +286,57 @@ print(app.import_path, type(application(app.args | {{"ledger": {str(tmp_path / "
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.split() == ["cput.cli.on_ray:application", "Application"], done.stderr
+
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+node = {"num_cpus": 2, "object_store_memory": 100 << 20}
+cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+print(cluster.address, flush=True)
+for _ in sys.stdin:
+    cluster.add_node(**node)
+    print("another", flush=True)
+cluster.shutdown()
+"""
+
+
+@contextlib.contextmanager
+def a_cluster(environment):
+    """A Ray cluster of one node that somebody else started; it adds one for each line that it is told."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    cluster = subprocess.Popen([sys.executable, "-c", CLUSTER], env={**os.environ, **environment}, **pipes)
+    try:
+        yield cluster, cluster.stdout.readline().strip()
+    finally:
+        children = psutil.Process(cluster.pid).children(recursive=True)
+        cluster.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            cluster.wait(60)
+        cluster.kill()
+        cluster.wait(10)
+        cluster.stdout.close()
+        for child in psutil.wait_procs(children, timeout=10)[1]:
+            child.kill()
+
+
+@pytest.mark.slow
+async def test_a_cluster_that_runs_is_joined_and_left_and_a_file_refused_where_it_has_several_nodes(server, tmp_path):
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    with a_cluster(environment) as (cluster, address):
+        argv = [*COMMAND, server.url, "--on", "ray", "--ray-address", address, "--port", "0", "--quiet"]
+        argv += ["--ledger", str(tmp_path / "ledger.db")]
+        with on_ray(argv, tmp_path / "log", environment) as gateway:
+            client = Client(gateway)
+            async with aiohttp.ClientSession() as session:
+                await client.ask(session, chat_body(model="m"))
+            assert (len(client.acknowledged), client.failed) == (1, Counter())
+            gateway.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(gateway.process.wait, 60) == 0
+        assert cluster.poll() is None
+        cluster.stdin.write("another\n")
+        cluster.stdin.flush()
+        assert cluster.stdout.readline() == "another\n"
+        again = {"capture_output": True, "text": True, "check": False, "timeout": 90}
+        done = await asyncio.to_thread(subprocess.run, argv, env={**os.environ, **environment}, **again)
+        assert "has 2 nodes: a file is shared by the processes of one machine only" in done.stderr
