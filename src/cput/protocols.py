@@ -82,6 +82,11 @@ class Answer:
             raise RuntimeError("the answer is still under way: iterate it to its end or call aclose() first")
         return self._ending
 
+    @property
+    def so_far(self) -> Usage:
+        """What it has used up to now; once it has closed, what it used."""
+        return self._usage_so_far() if self._ending is None else self._ending.usage
+
     async def text(self) -> str:
         """Read to the end and return the whole text."""
         return "".join([piece.text async for piece in self])

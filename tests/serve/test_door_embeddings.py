@@ -14,7 +14,7 @@ import pytest
 from gateways import get, post
 from wire_server import silent, status, until
 
-from cput.cli.door_embed import embedding_model, most_of_embeddings
+from cput.cli.door_embed import embedding_model
 from cput.ledger.charged import charged
 from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook
@@ -29,6 +29,7 @@ from cput.serve.dialects.base import Takes
 from cput.serve.door import Door, Model
 from cput.serve.forward import Forward
 from cput.serve.limits import RateLimit, set_limit
+from cput.serve.most import most_of_prompt
 from cput.serve.serving import Serving, Stack
 from cput.serve.subjects import Scope, Subject
 from cput.serve.tariff import BilledAs, BookTariff
@@ -171,7 +172,7 @@ def hosted_door(book, url, **options):
     def engine_for(model):
         return Metered(leaf, door.tally, prices=PriceBook.load(), provider="openai", model=model)
 
-    stack = Stack(engine_for=engine_for, close=leaf.aclose, count_prompt=most_of_embeddings)
+    stack = Stack(engine_for=engine_for, close=leaf.aclose, bound_prompt=most_of_prompt)
     door.other = Model(serving=Serving(stack), takes=Takes.WIRE)
     return door
 
@@ -345,5 +346,4 @@ async def test_a_client_that_hangs_up_stops_the_device(embedding):
 
 
 def test_the_bound_on_a_prompt_is_never_below_its_count():
-    assert most_of_embeddings(Call(embed=("数据", (1, 2, 3)))) == 6 + 2 + 3
-    assert most_of_embeddings(Call(prompt="a")) is None
+    assert most_of_prompt(Call(embed=("数据", (1, 2, 3)))) == 6 + 2 + 3

@@ -4,32 +4,24 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 
 from rich.console import Console
 
-from cput.cli import plug
-from cput.cli.door_embed import embedding_model, embeds, most_of_embeddings
-from cput.cli.measure import DEFAULT_MODEL
+from cput.cli.asked import ATTEMPTS, BACKOFF_S, MAX_WAIT_S, Asked, Beside
 from cput.cli.redaction import redactor
 from cput.cli.tracing import tracing
 from cput.cli.upstreams import guards, plug_upstreams
-from cput.engines import open_engine
 from cput.engines.breaker import Breaker
-from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
 from cput.errors import InputError
 from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
-from cput.measure.judge import useful
-from cput.policy import Abandoned, Persistent, Policy, load_policy, repeats_itself
 from cput.policy.upstreams import is_gateway
 from cput.protocols import Engine
-from cput.records import Call
 from cput.serve.accounts import Accounts
 from cput.serve.app import application
 from cput.serve.dialects.base import Defaults, Takes
@@ -38,56 +30,16 @@ from cput.serve.forward import Forward
 from cput.serve.gate import Gate
 from cput.serve.keys import every
 from cput.serve.logs import to_stream
+from cput.serve.most import most_of_prompt
 from cput.serve.open_gate import OpenGate
 from cput.serve.run import bind, is_loopback, serve, url_of
 from cput.serve.serving import Serving, Stack
 from cput.serve.tariff import BookTariff
 from cput.serve.trace_context import Tracing
-from cput.serve.watch import digest, follow
-from cput.workloads import load
 
 ADMIN_TOKEN_ENV = "CPUT_ADMIN_TOKEN"  # noqa: S105  # the name of a variable, not a token
-ATTEMPTS = 3
-BACKOFF_S = 0.25
-MAX_WAIT_S = 2.0
-"""A client learns of an upstream's longer ``Retry-After`` at once, and may do better with that time than we would."""
-COUNTED_CHARS = 200_000
-"""Longer prompts are held for by their bytes; what they cost is settled as it was counted."""
-Beside = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What ``cput serve`` was asked for; its help says what each is."""
-
-    what: str | None
-    embed: tuple[str, ...]
-    host: str
-    port: int
-    model: str | None
-    aliases: tuple[str, ...]
-    precision: str
-    concurrency: int
-    workload: str | None
-    api_key_env: str
-    prices: tuple[Path, ...]
-    keys: bool
-    most_at_once: int | None
-    queue: int
-    max_new_tokens: int
-    keep_text: bool
-    redact: bool
-    presidio: bool
-    quiet: bool
-    drain_s: int
-    traces: bool
-    trace_content: bool
-    ledger: str | None
-
-    @property
-    def with_text(self) -> bool:
-        """Whether attempts come with their text: for the ledger, or for the traces alone."""
-        return self.keep_text or self.trace_content
+KEPT_MODELS = 256
+"""Models whose wrappers are kept; clients choose names, and wrappers are quickly made again."""
 
 
 def run(asked: Asked) -> None:
@@ -98,24 +50,35 @@ def run(asked: Asked) -> None:
         SetupError: the port is taken, or the ledger can't be opened.
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    with opened(asked) as (door, beside), contextlib.closing(bind(asked.host, asked.port)) as listening:
+        if not asked.quiet:
+            to_stream()
+        errors.print(f"cput: loading {words(door)}", markup=False)
+        say = partial(greet, url_of(listening), door, keys=wants_keys(asked))
+        serve(application(door), door, listening, drain_s=asked.drain_s, ready=say, beside=beside)
+    errors.print("cput: closed; every call is on record", markup=False)
+
+
+@contextlib.contextmanager
+def opened(asked: Asked) -> Iterator[tuple[Door, Beside | None]]:
+    """Open the ledger and put the door together, with what has to run beside it; leaving closes the ledger.
+
+    Raises:
+        InputError: what is asked for can't be.
+        SetupError: the ledger can't be opened.
+    """
     book = PriceBook.load(asked.prices)
     with (
         contextlib.closing(Ledger.open(asked.ledger)) as ledger,
         tracing(wanted=asked.traces, text=asked.trace_content, keep_text=asked.keep_text) as traces,
+        contextlib.ExitStack() as books,
     ):
         door = _door(asked, ledger, book, traces)
-        beside = _plug(asked, door, book)
-        with contextlib.closing(bind(asked.host, asked.port)) as listening:
-            if not asked.quiet:
-                to_stream()
-            errors.print(f"cput: loading {_words(door)}", markup=False)
-            greet = partial(_greet, url_of(listening), door, keys=_wants_keys(asked))
-            serve(application(door), door, listening, drain_s=asked.drain_s, ready=greet, beside=beside)
-    errors.print("cput: closed; every call is on record", markup=False)
+        yield door, _plug(asked, door, book, books)
 
 
 def _door(asked: Asked, ledger: Ledger, book: PriceBook, traces: Tracing | None) -> Door:
-    wanted = _wants_keys(asked)
+    wanted = wants_keys(asked)
     if wanted and not every(ledger):
         why = (
             "--keys wants API keys" if asked.keys else f"--host {asked.host} lets other machines in and wants API keys"
@@ -143,14 +106,17 @@ def _door(asked: Asked, ledger: Ledger, book: PriceBook, traces: Tracing | None)
     )
 
 
-def _wants_keys(asked: Asked) -> bool:
+def wants_keys(asked: Asked) -> bool:
+    """Return whether requests need an API key."""
     return asked.keys or not is_loopback(asked.host)
 
 
-def _plug(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
-    """Put the models behind the door; return what has to run beside it."""
-    beside = _plug_main(asked, door, book)
+def _plug(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack) -> Beside | None:
+    """Put the models behind the door; return what has to run beside it. ``books`` are closed when it has served."""
+    beside = _plug_main(asked, door, book, books)
     for model in asked.embed:
+        from cput.cli.door_embed import embedding_model
+
         name, served = embedding_model(model, "f16", door, book, keep_text=asked.keep_text)
         if name in door.models:
             raise InputError(f"--embed {model} is served already; give another model, or leave it out")
@@ -158,73 +124,46 @@ def _plug(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
     return beside
 
 
-def _plug_main(asked: Asked, door: Door, book: PriceBook) -> Beside | None:
-    what = asked.what or DEFAULT_MODEL
-    if what.startswith(("http://", "https://")):
+def _plug_main(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack) -> Beside | None:
+    what, path = asked.what, Path(asked.what or "")
+    remote = what is not None and what.startswith(("http://", "https://"))
+    several = path.suffix == ".toml" and is_gateway(path)
+    if (remote or several) and (asked.rate is not None or asked.device is not None):
+        option = "--rate" if asked.rate is not None else "--device"
+        raise InputError(f"{option} is the price of this machine, and {what} answers elsewhere; leave it out")
+    if what is not None and remote:
         _plug_remote(asked, what, door, book)
         return None
     if asked.model is not None:
         raise InputError(f"--model {asked.model} goes with a URL; name the model itself: cput serve {asked.model}")
-    path = Path(what)
-    if path.suffix == ".toml" and is_gateway(path):
+    if several:
         if asked.aliases:
             raise InputError(f"--alias {asked.aliases[0]} goes with one model; name it in {path} as [models.NAME]")
         return plug_upstreams(path, door, book, keep_text=asked.with_text)
-    if path.suffix == ".toml":
-        return _plug_policy(asked, path, door, book)
-    if embeds(what):
-        _show(asked, door, *embedding_model(what, asked.precision, door, book, keep_text=asked.keep_text))
-        return None
-    policy = Policy(model=what, precision=asked.precision, concurrency=asked.concurrency)
-    stack = _embedded(policy, door, book, asked, name=None)
-    _show(asked, door, _model_name(policy), Model(serving=Serving(stack), takes=Takes.TEXT))
-    return None
+    return _plug_embedded(asked, door, book, books)
 
 
-def _plug_policy(asked: Asked, path: Path, door: Door, book: PriceBook) -> Beside:
-    def build() -> Stack:
-        return _embedded(load_policy(path).policy, door, book, asked, name=path.stem)
+def _plug_embedded(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack) -> Beside:
+    """Put a model of this machine, or of a policy, behind the door."""
+    from cput.cli.door_embed import embedding_model, embeds
+    from cput.cli.door_embedded import Embedded
+    from cput.cli.measure import DEFAULT_MODEL
 
-    async def rebuild() -> Stack:
-        return await asyncio.to_thread(build)  # a precision that is not in the store yet takes a while to make
+    embedded = Embedded(asked, door, book)
+    books.callback(embedded.close_books)
+    what, watch = asked.what or DEFAULT_MODEL, None
+    if Path(what).suffix == ".toml":
+        name, model, watch = embedded.plug_policy(Path(what))
+    elif embeds(what):
+        name, model = embedding_model(what, asked.precision, door, book, keep_text=asked.keep_text)
+    else:
+        name, model = embedded.plug_model(what)
+    _show(asked, door, name, model)
 
-    seen = digest(path)
-    serving = Serving(build())
-    _show(asked, door, _model_name(load_policy(path).policy), Model(serving=serving, takes=Takes.TEXT))
-    return partial(follow, path, serving, rebuild, seen=seen)
+    async def beside() -> None:
+        await asyncio.gather(embedded.keep_books(), *([watch()] if watch is not None else []))
 
-
-def _embedded(policy: Policy, door: Door, book: PriceBook, asked: Asked, *, name: str | None) -> Stack:
-    """Return the wrappers around an embedded engine as a policy says."""
-    leaf = open_engine(
-        "openvino",
-        model=plug.model_folder(policy.model, policy.precision),
-        max_seqs=policy.concurrency,
-        kv_precision=policy.kv_precision,
-        prefix_cache=policy.prefix_cache,
-        prompt_lookup=policy.prompt_lookup,
-    )
-    assert isinstance(leaf, OpenVino)
-    engine: Engine = Metered(leaf, door.tally, keep_text=asked.with_text, prices=book)
-    if policy.abandon:
-        engine = Abandoned(engine, _lost)
-    if policy.attempts > 1:
-        engine = _asked_again(engine, policy, asked.workload)
-
-    def count(call: Call) -> int:
-        said = call.prompt if call.prompt is not None else "\n".join(turn.content for turn in call.messages)
-        if len(said) > COUNTED_CHARS:  # a token is a byte or more; counting a megabyte would hold everybody up
-            return len(said.encode())
-        return leaf.count_tokens(said)
-
-    return Stack(
-        engine_for=lambda _: engine,
-        close=engine.aclose,
-        load=leaf.start,
-        policy=name,
-        words=f"{policy.model} on the embedded engine: {policy.settings}",
-        count_prompt=count if isinstance(door.gate, Accounts) else lambda _: None,
-    )
+    return beside
 
 
 def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
@@ -234,6 +173,7 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
     leaf = Forward(asked.model or "any", url, any_model=asked.model is None, api_key=key, resend=False)
     circuit, retries = guards(leaf.name, door)
 
+    @lru_cache(KEPT_MODELS)
     def engine_for(model: str) -> Engine:
         billed = asked.model or model
         keep, provider = asked.with_text, leaf.provider
@@ -242,7 +182,8 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
         return Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)
 
     words = f"{asked.model or 'every model'} of {leaf.name}"
-    serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words, count_prompt=most_of_embeddings))
+    bound = most_of_prompt if isinstance(door.gate, Accounts) else lambda _: None
+    serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words, bound_prompt=bound))
     model = Model(serving=serving, takes=Takes.WIRE, owner=leaf.provider or "upstream")
     if asked.model is not None:
         _show(asked, door, asked.model, model)
@@ -250,40 +191,17 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
         door.other, door.list_other = model, leaf.models
 
 
-def _lost(_: Call, text: str) -> str | None:
-    return "it repeats itself" if repeats_itself(text) else None
-
-
-def _asked_again(engine: Engine, policy: Policy, workload: str | None) -> Engine:
-    """Ask again where a check fails that needs no reference. Only an item's own check can tell, and only for it."""
-    if workload is None:
-        raise InputError("this policy asks again where a check fails; name whose check with --workload")
-    checked = load(workload)
-    plug.require_servable(checked)
-    items = {(call.messages, call.prompt): item for item in checked.items if (call := checked.call(item))}
-
-    def passes(call: Call, text: str) -> bool:
-        item = items.get((call.messages, call.prompt))
-        return item is None or useful(checked, item, text)
-
-    together, temperature = policy.retry_together, policy.retry_temperature
-    return Persistent(engine, passes, attempts=policy.attempts, together=together, temperature=temperature)
-
-
 def _show(asked: Asked, door: Door, name: str, model: Model) -> None:
     door.models = dict.fromkeys((name, *asked.aliases), model)
 
 
-def _model_name(policy: Policy) -> str:
-    return Path(policy.model).name
-
-
-def _words(door: Door) -> str:
+def words(door: Door) -> str:
+    """Return what is served, for people."""
     models = [*door.models.values(), *([door.other] if door.other else [])]
     return "; ".join(dict.fromkeys(model.serving.stack.words for model in models))
 
 
-def _greet(url: str, door: Door, *, keys: bool) -> None:
+def greet(url: str, door: Door, *, keys: bool) -> None:
     """Say where the door is, and how to knock."""
     model = next(iter(door.models), "MODEL")
     key = ' -H "Authorization: Bearer $CPUT_API_KEY"' if keys else ""

@@ -9,7 +9,6 @@ from cput.errors import CputError
 from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook
 from cput.models import ModelStore, load_manifest
-from cput.records import Call
 from cput.serve.dialects.base import Takes
 from cput.serve.door import Door, Model
 from cput.serve.serving import Serving, Stack
@@ -40,13 +39,3 @@ def embedding_model(model: str, precision: str, door: Door, book: PriceBook, *, 
         count_prompt=lambda call: leaf.count_tokens(call.embed),
     )
     return Path(model).name, Model(serving=Serving(stack), takes=Takes.VECTORS)
-
-
-def most_of_embeddings(call: Call) -> int | None:
-    """Return the most tokens that a remote server can count for a call for vectors; None for another call.
-
-    A token is at least one byte of UTF-8, and around a text stand two special ones at most.
-    """
-    if not call.embed or "" in call.embed:
-        return None  # not a text: a picture, say
-    return sum(len(text.encode("utf-8", "replace")) + 2 if isinstance(text, str) else len(text) for text in call.embed)

@@ -1,11 +1,17 @@
 """``cput serve``: an OpenAI-compatible door in front of a model, a policy or an endpoint, that meters every token."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from cput.errors import InputError, SetupError
+
+if TYPE_CHECKING:
+    from cput.cli.asked import Asked
+
+RAY = Group("Beyond one process", sort_key=1)
 
 
 def serve(
@@ -19,6 +25,8 @@ def serve(
     precision: str = "f16",
     concurrency: int = 32,
     workload: str | None = None,
+    rate: str | None = None,
+    device: str | None = None,
     api_key_env: str = "OPENAI_API_KEY",
     prices: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     keys: Annotated[bool, Parameter(negative=())] = False,
@@ -33,6 +41,15 @@ def serve(
     traces: Annotated[bool, Parameter(negative=())] = False,
     trace_content: Annotated[bool, Parameter(negative=())] = False,
     ledger: str | None = None,
+    on: Annotated[Literal["ray"] | None, Parameter(group=RAY)] = None,
+    replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    max_replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    engine_replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    max_engine_replicas: Annotated[int | None, Parameter(group=RAY)] = None,
+    engine_cpus: Annotated[float | None, Parameter(group=RAY)] = None,
+    tokens_per_engine: Annotated[int | None, Parameter(group=RAY)] = None,
+    haproxy: Annotated[bool, Parameter(group=RAY, negative=())] = False,
+    ray_address: Annotated[str | None, Parameter(group=RAY)] = None,
 ) -> None:
     """Serve a model, a policy or an endpoint at an OpenAI-compatible URL, and write every token down.
 
@@ -62,6 +79,11 @@ def serve(
         Most calls in an embedded model's batch at once.
     workload: str
         Workload that calls are written down under; the header X-Cput-Workload wins.
+    rate: str
+        What this machine costs, such as 0.08/h: an embedded model's calls are charged by its seconds, and the rest of
+        every hour as idle.
+    device: str
+        A device in the price files, where no rate is given.
     api_key_env: str
         Environment variable with the key for the endpoint.
     prices: tuple[Path, ...]
@@ -92,6 +114,26 @@ def serve(
         Put prompts and answers into the traces.
     ledger: str
         A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
+    on: str
+        ray: in replicas, on a Ray of this machine's own or a cluster (pip install 'cput[ray]').
+    replicas: int
+        Gateway replicas (2); the least, with --max-replicas.
+    max_replicas: int
+        Most gateway replicas; as many run as there are calls for.
+    engine_replicas: int
+        Replicas of an embedded model (1); the least, with --max-engine-replicas.
+    max_engine_replicas: int
+        Most engine replicas; as many run as there are calls and tokens to work off.
+    engine_cpus: float
+        CPUs that Ray sets aside for each engine replica (1).
+    tokens_per_engine: int
+        Tokens to work off at which an engine replica is as busy as it should be (16384).
+    haproxy: bool
+        HAProxy in front of the gateway replicas, in place of Ray's own proxy: a quarter of the added time. It shows its
+        state, and no request, to other machines on two ports of its own.
+    ray_address: str
+        A Ray cluster that runs: auto, or HOST:PORT. Its nodes need the same cput, keys in their environment, and a
+        ledger in PostgreSQL.
     """
     for name, value, least in (
         ("--max-new-tokens", max_new_tokens, 1),
@@ -101,33 +143,59 @@ def serve(
         if value < least:
             raise InputError(f"{name} is {value}; allowed: {least} or more")
     try:
-        from cput.cli.door import Asked, run
+        from cput.cli.asked import Asked
+        from cput.cli.door import run
     except ModuleNotFoundError as missing:
         raise SetupError(f"cput serve needs {missing.name}; install it with: pip install 'cput[serve]'") from missing
-    run(
-        Asked(
-            what=what,
-            embed=embed,
-            host=host,
-            port=port,
-            model=model,
-            aliases=alias,
-            precision=precision,
-            concurrency=concurrency,
-            workload=workload,
-            api_key_env=api_key_env,
-            prices=prices,
-            keys=keys,
-            most_at_once=most_at_once,
-            queue=queue,
-            max_new_tokens=max_new_tokens,
-            keep_text=keep_text,
-            redact=redact,
-            presidio=presidio,
-            quiet=quiet,
-            drain_s=drain_s,
-            traces=traces,
-            trace_content=trace_content,
-            ledger=ledger,
-        )
+    asked = Asked(
+        what=what,
+        embed=embed,
+        host=host,
+        port=port,
+        model=model,
+        aliases=alias,
+        precision=precision,
+        concurrency=concurrency,
+        workload=workload,
+        rate=rate,
+        device=device,
+        api_key_env=api_key_env,
+        prices=prices,
+        keys=keys,
+        most_at_once=most_at_once,
+        queue=queue,
+        max_new_tokens=max_new_tokens,
+        keep_text=keep_text,
+        redact=redact,
+        presidio=presidio,
+        quiet=quiet,
+        drain_s=drain_s,
+        traces=traces,
+        trace_content=trace_content,
+        ledger=ledger,
     )
+    wanted = {
+        "replicas": replicas,
+        "max_replicas": max_replicas,
+        "engine_replicas": engine_replicas,
+        "max_engine_replicas": max_engine_replicas,
+        "engine_cpus": engine_cpus,
+        "tokens_per_engine": tokens_per_engine,
+        "haproxy": haproxy or None,
+        "address": ray_address,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if on == "ray":
+        _run_on_ray(asked, given)
+    elif given:
+        option = "ray-address" if "address" in given else next(iter(given)).replace("_", "-")
+        raise InputError(f"--{option} is for replicas on Ray; add --on ray")
+    else:
+        run(asked)
+
+
+def _run_on_ray(asked: "Asked", plan: Mapping[str, Any]) -> None:
+    from cput.cli.on_ray import run
+    from cput.serve.on_ray.plan import Plan
+
+    run(asked, Plan(**plan))

@@ -136,6 +136,7 @@ def _asked(head: Head, asking: Asking, stack: Stack) -> Asked:
         key=head.key,
         model=asking.model,
         prompt_tokens=stack.count_prompt(asking.call),
+        prompt_bound=stack.bound_prompt(asking.call),
         max_new_tokens=asking.call.sampling.max_new_tokens * asking.choices,
         priority=head.priority,
         deadline_s=head.deadline_s,

@@ -77,6 +77,8 @@ class Door:
     """Takes personal data and secrets out of what is written down; None writes texts as they are."""
     traces: Tracing | None = None
     """Traces requests and attempts; None traces nothing."""
+    gather: Callable[[], Awaitable[bytes]] | None = None
+    """Makes the page of ``/metrics`` where several replicas have counters; None shows this door's own."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False

@@ -36,6 +36,8 @@ class Asked:
     """The model as the caller names it."""
     prompt_tokens: int | None
     """Tokens of the prompt; None where nobody counted them."""
+    prompt_bound: int | None = None
+    """The most tokens that it can have, where nobody counted them; a budget holds their price. None is unknown."""
     max_new_tokens: int
     """The most tokens that may be generated, over all choices (``n``) together."""
     priority: int = 0
@@ -44,7 +46,7 @@ class Asked:
     """Seconds from now after which the answer is of no use to the caller; None is no deadline."""
 
     def __post_init__(self) -> None:
-        for name in ("prompt_tokens", "max_new_tokens"):
+        for name in ("prompt_tokens", "prompt_bound", "max_new_tokens"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise InputError(f"{name} is {value}; allowed: 0 or more")

@@ -72,7 +72,8 @@ class Pages:
         right = scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), (wanted or "").encode())
         if wanted is not None and not right:
             raise BadRequest("/metrics wants the admin token as a bearer token", code="invalid_admin_token", status=401)
-        return Response(self._door.telemetry.page(), media_type="text/plain; version=0.0.4")
+        page = self._door.telemetry.page() if self._door.gather is None else await self._door.gather()
+        return Response(page, media_type="text/plain; version=0.0.4")
 
     async def _listed(self, request: Request) -> list[dict[str, Any]]:
         caller = await self._caller(request, "models")

@@ -11,18 +11,21 @@ open is shown as uncharged by ``cput cost``, until ``cput reprice`` charges it.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
+from cput.errors import CputError
 from cput.ledger.meter import Pricer
 from cput.ledger.price import DeviceRate
 from cput.ledger.runs import Run, Window
 from cput.ledger.store import Ledger
 from cput.measure.environment import environment
 from cput.records import Attempt, Charge, new_id
+from cput.serve.logs import note
 from cput.units import SECONDS_PER_HOUR, to_nano_usd
 
 WINDOW_S = 3600.0
@@ -87,7 +90,10 @@ class Reserved:
         """Begin a new window every ``every_s`` seconds until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            await asyncio.to_thread(self._turn)
+            try:
+                await asyncio.to_thread(self._turn)
+            except CputError as error:  # the disk is full, or the database away: the window goes on
+                note("device not charged", logging.ERROR, why=str(error))
 
     def _turn(self) -> None:
         with self._turning:

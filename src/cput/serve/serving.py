@@ -38,6 +38,8 @@ class Stack:
     """Name of the policy, for the calls' rows."""
     words: str = ""
     """What it is, for people."""
+    bound_prompt: Callable[[Call], int | None] = uncounted
+    """The most tokens that a call's prompt can have, where nobody here can count them; None where nothing bounds it."""
     count_prompt: Callable[[Call], int | None] = uncounted
     """Counts a call's prompt tokens before it is sent; None where that can't be known."""
 

@@ -60,10 +60,11 @@ class BookTariff:
 
     def most(self, asked: Asked) -> Most:
         """Return the price of the prompt and of all that may be generated."""
-        if asked.prompt_tokens is None:
+        prompt = asked.prompt_bound if asked.prompt_tokens is None else asked.prompt_tokens
+        if prompt is None:
             return Most(None, "nobody counted the tokens of its prompt")
         usage = Usage(
-            input_uncached=asked.prompt_tokens,
+            input_uncached=prompt,
             output=asked.max_new_tokens,
             complete=True,
             counted_by=CountedBy.ESTIMATED,

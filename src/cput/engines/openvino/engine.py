@@ -83,6 +83,7 @@ class OpenVino:
                 f"a draft needs the same tokenizer"
             )
         self.manifest = manifest
+        self.folder = folder
         self.name = f"openvino:{manifest.name}:{manifest.precision}"
         self.kv_bytes_per_token = 2 * manifest.layers * manifest.kv_heads * manifest.head_dim * KV_BYTES[kv_precision]
         if cache_gb is None:
