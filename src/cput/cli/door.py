@@ -33,7 +33,7 @@ from cput.serve.logs import to_stream
 from cput.serve.most import most_of_prompt
 from cput.serve.open_gate import OpenGate
 from cput.serve.run import bind, is_loopback, serve, url_of
-from cput.serve.serving import Serving, Stack
+from cput.serve.serving import Serving, Stack, uncounted
 from cput.serve.tariff import BookTariff
 from cput.serve.trace_context import Tracing
 
@@ -182,7 +182,7 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
         return Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)
 
     words = f"{asked.model or 'every model'} of {leaf.name}"
-    bound = most_of_prompt if isinstance(door.gate, Accounts) else lambda _: None
+    bound = most_of_prompt if isinstance(door.gate, Accounts) else uncounted
     serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words, bound_prompt=bound))
     model = Model(serving=serving, takes=Takes.WIRE, owner=leaf.provider or "upstream")
     if asked.model is not None:

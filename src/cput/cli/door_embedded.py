@@ -23,7 +23,7 @@ from cput.serve.accounts import Accounts
 from cput.serve.dialects.base import Takes
 from cput.serve.door import Door, Model
 from cput.serve.reserved import Reserved
-from cput.serve.serving import Serving, Stack
+from cput.serve.serving import Serving, Stack, uncounted
 from cput.serve.watch import digest, follow
 from cput.workloads import load
 
@@ -105,7 +105,7 @@ class Embedded:
             load=leaf.start,
             policy=name,
             words=f"{policy.model} on the embedded engine: {policy.settings}",
-            count_prompt=partial(_count, leaf) if isinstance(self._door.gate, Accounts) else lambda _: None,
+            count_prompt=partial(_count, leaf) if isinstance(self._door.gate, Accounts) else uncounted,
         )
 
 

@@ -14,16 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cput.cli import plug
 from cput.engines import open_engine
 from cput.engines.breaker import Breaker
 from cput.engines.budget import Budget
 from cput.engines.circuit import Circuit, State
 from cput.engines.fallback import Fallback
 from cput.engines.hedged import Hedged
-from cput.engines.openvino import OpenVino
 from cput.engines.patience import Patience
 from cput.engines.retry import Retried
 from cput.engines.timed import Timed
@@ -32,6 +30,7 @@ from cput.ledger.meter import Metered, Pricer
 from cput.policy.upstreams import EVERY, BreakerRule, GatewayFile, HedgeRule, Route, Upstream, load_gateway
 from cput.protocols import Engine
 from cput.records import Role
+from cput.serve.accounts import Accounts
 from cput.serve.adapted import Renamed, TextOnly
 from cput.serve.circuits import CircuitStates
 from cput.serve.dialects.base import Takes
@@ -39,8 +38,12 @@ from cput.serve.door import Door, Model
 from cput.serve.fault import BadRequest
 from cput.serve.forward import Forward
 from cput.serve.logs import note
-from cput.serve.serving import Serving, Stack
+from cput.serve.most import most_of_prompt
+from cput.serve.serving import Serving, Stack, uncounted
 from cput.serve.watch import digest, follow
+
+if TYPE_CHECKING:
+    from cput.engines.openvino import OpenVino
 
 KEPT_LINES, KEPT_NAME_CHARS = 256, 200
 """Models whose line of wrappers is kept; clients choose names, and a line is quickly made again."""
@@ -84,7 +87,7 @@ class Live:
     """What the file says."""
     key: str
     """The key that its variable held."""
-    leaf: Forward | OpenVino
+    leaf: "Forward | OpenVino"
     """The client, or the embedded model."""
     circuit: Circuit | None
     """None where it has no breaker."""
@@ -117,7 +120,7 @@ class Pool:
         for each in mine.values():
             each.users += 1
         line = _Lines(file, mine, self)
-        embedded = [each.leaf for each in mine.values() if isinstance(each.leaf, OpenVino)]
+        embedded = [each.leaf for each in mine.values() if not isinstance(each.leaf, Forward)]
 
         async def load() -> None:
             await asyncio.gather(*(leaf.start() for leaf in embedded))
@@ -135,12 +138,15 @@ class Pool:
         def engine_for(model: str) -> Engine:
             return kept(model) if len(model) <= KEPT_NAME_CHARS else line.engine(model)
 
-        return Stack(engine_for=engine_for, close=close, load=load, policy=name, words=words)
+        bound = most_of_prompt if isinstance(self.door.gate, Accounts) else uncounted
+        return Stack(engine_for=engine_for, close=close, load=load, policy=name, words=words, bound_prompt=bound)
 
     def prepare(self, file: GatewayFile) -> None:
         """Build the weights that a file asks for, where the store does not hold them yet."""
         for upstream in file.upstreams.values():
             if upstream.url is None:
+                from cput.cli import plug
+
                 assert upstream.model is not None
                 plug.model_folder(upstream.model, upstream.precision)
 
@@ -270,7 +276,10 @@ def _remote(upstream: Upstream, key: str) -> Forward:
     return leaf
 
 
-def _embedded(upstream: Upstream) -> OpenVino:
+def _embedded(upstream: Upstream) -> "OpenVino":
+    from cput.cli import plug
+    from cput.engines.openvino import OpenVino
+
     assert upstream.model is not None
     folder = plug.model_folder(upstream.model, upstream.precision)
     leaf = open_engine("openvino", model=folder, max_seqs=upstream.concurrency)
@@ -292,9 +301,7 @@ def _key(upstream: Upstream) -> str:
 
 
 async def _models(live: Live) -> Iterable[dict[str, Any]]:
-    if isinstance(live.leaf, OpenVino):
-        return [{"id": live.upstream.model}]
-    if live.upstream.model is not None:
+    if not isinstance(live.leaf, Forward) or live.upstream.model is not None:
         return [{"id": live.upstream.model}]
     try:
         return await live.leaf.models()

@@ -6,16 +6,15 @@
 Every call is in exactly one group, one whose key is unknown under None; so calls and money add up to the whole.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from cput.errors import InputError, SetupError, unknown
+from cput.errors import InputError, unknown
 from cput.ledger.cput import cost_per_useful_answer, coverage, cput, useful_rate
 from cput.ledger.facts import Fact
 from cput.ledger.interval import Interval
+from cput.ledger.zones import time_zone
 
 FIELDS = ("workload", "model", "engine", "policy", "tenant")
 """Keys that are a fact's own fields."""
@@ -84,21 +83,6 @@ def period(started_s: float, length: str, zone: tzinfo = UTC) -> str:
         year, week, _ = moment.isocalendar()
         return f"{year:04d}-W{week:02d}"
     return moment.date().isoformat()[: len("2026-05-04" if length == "day" else "2026-05")]
-
-
-def time_zone(name: str) -> tzinfo:
-    """Return the time zone of that name; UTC needs no data of the machine's."""
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        names = available_timezones()
-    if not names:
-        raise SetupError(f"this machine has no time zone data for '{name}'; run: pip install tzdata")
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    raise InputError(f"unknown time zone '{name}'{hint} Allowed: UTC, or a name such as Asia/Shanghai or Europe/Berlin")
 
 
 def _key(key: str, zone: str) -> Key:

@@ -30,19 +30,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cput.errors import InputError, unknown
-from cput.workloads.fields import (
-    FILLED,
-    FLAG,
-    NOT_NEGATIVE,
-    POSITIVE,
-    SHARE,
-    TABLE,
-    TEXTS,
-    Rule,
-    is_integer,
-    is_number,
-)
-from cput.workloads.problems import shown
+from cput.rules import FILLED, FLAG, NOT_NEGATIVE, POSITIVE, SHARE, TABLE, TEXTS, Rule, is_integer, is_number, shown
 
 EVERY = "*"
 """The route of every model that has none of its own."""

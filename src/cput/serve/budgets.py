@@ -20,9 +20,9 @@ from sqlalchemy import Row, case, func, select
 from cput.errors import InputError
 from cput.ledger import schema
 from cput.ledger.doors import writing
-from cput.ledger.groups import time_zone
 from cput.ledger.snapshot import snapshot
 from cput.ledger.store import Ledger
+from cput.ledger.zones import time_zone
 from cput.records import new_id
 from cput.serve.subjects import Subject
 from cput.units import to_nano_usd

@@ -15,45 +15,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cput import rules as r
 from cput.records import Grammar, GrammarKind, Sampling
+from cput.rules import shown
 from cput.workloads import fields as f
 from cput.workloads.checks.structured import schema_problem
-from cput.workloads.problems import Problems, Where, shown
+from cput.workloads.problems import Problems, Where
 from cput.workloads.toml_lines import line_numbers
 from cput.workloads.workload import Floor, Slo
 
-_HEAD: Mapping[str, f.Rule] = {
-    "name": f.Rule(
+_HEAD: Mapping[str, r.Rule] = {
+    "name": r.Rule(
         lambda value: isinstance(value, str) and bool(re.fullmatch(r"[\w.-]+", value)), "letters, digits, . _ -"
     ),
-    "description": f.TEXT,
-    "licence": f.FILLED,
-    "source": f.FILLED,
-    "system_prompt": f.FILLED,
-    "chat": f.FLAG,
-    "quality": f.TABLE,
-    "slo": f.TABLE,
-    "sampling": f.TABLE,
-    "answer": f.TABLE,
-    "items": f.ITEMS,
+    "description": r.TEXT,
+    "licence": r.FILLED,
+    "source": r.FILLED,
+    "system_prompt": r.FILLED,
+    "chat": r.FLAG,
+    "quality": r.TABLE,
+    "slo": r.TABLE,
+    "sampling": r.TABLE,
+    "answer": r.TABLE,
+    "items": r.ITEMS,
 }
-_QUALITY: Mapping[str, f.Rule] = {"check": f.FILLED, "threshold": f.SHARE, "params": f.TABLE, "floor": f.TABLE}
-_FLOOR: Mapping[str, f.Rule] = {"useful_rate": f.SHARE, "share_of_baseline": f.SHARE}
-_SLO: Mapping[str, f.Rule] = dict.fromkeys(("ttft_s", "tpot_s", "e2e_s"), f.POSITIVE)
-_SAMPLING: Mapping[str, f.Rule] = {
-    "max_new_tokens": f.COUNT,
-    "temperature": f.NOT_NEGATIVE,
-    "top_p": f.Rule(lambda value: f.is_number(value) and 0 < value <= 1, "a number above 0 and up to 1"),
-    "top_k": f.AT_LEAST_1,
-    "seed": f.COUNT,
-    "stop": f.TEXT_OR_TEXTS,
-    "repetition_penalty": f.POSITIVE,
-    "presence_penalty": f.NUMBER,
-    "frequency_penalty": f.NUMBER,
-    "logprobs": f.FLAG,
-    "echo": f.FLAG,
+_QUALITY: Mapping[str, r.Rule] = {"check": r.FILLED, "threshold": r.SHARE, "params": r.TABLE, "floor": r.TABLE}
+_FLOOR: Mapping[str, r.Rule] = {"useful_rate": r.SHARE, "share_of_baseline": r.SHARE}
+_SLO: Mapping[str, r.Rule] = dict.fromkeys(("ttft_s", "tpot_s", "e2e_s"), r.POSITIVE)
+_SAMPLING: Mapping[str, r.Rule] = {
+    "max_new_tokens": r.COUNT,
+    "temperature": r.NOT_NEGATIVE,
+    "top_p": r.Rule(lambda value: r.is_number(value) and 0 < value <= 1, "a number above 0 and up to 1"),
+    "top_k": r.AT_LEAST_1,
+    "seed": r.COUNT,
+    "stop": r.TEXT_OR_TEXTS,
+    "repetition_penalty": r.POSITIVE,
+    "presence_penalty": r.NUMBER,
+    "frequency_penalty": r.NUMBER,
+    "logprobs": r.FLAG,
+    "echo": r.FLAG,
 }
-_ANSWER: Mapping[str, f.Rule] = {"choices": f.TEXTS, "grammar": f.one_of(*GrammarKind), "value": f.FILLED}
+_ANSWER: Mapping[str, r.Rule] = {"choices": r.TEXTS, "grammar": r.one_of(*GrammarKind), "value": r.FILLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def read_head(raw: Mapping[str, Any], file: str, lines: Mapping[str, int], probl
     """Return the head; name every unknown key and wrong value in ``problems``."""
     place = Head(file=file, lines=lines)
 
-    def table(value: Mapping[str, Any], name: str, rules: Mapping[str, f.Rule], prefix: str = "") -> dict[str, Any]:
+    def table(value: Mapping[str, Any], name: str, rules: Mapping[str, r.Rule], prefix: str = "") -> dict[str, Any]:
         return f.take(value.get(name, {}), rules, problems, place.where, f"{prefix}{name}.")
 
     top = f.take(raw, _HEAD, problems, place.where)

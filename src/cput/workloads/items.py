@@ -6,13 +6,14 @@ from typing import Any
 
 from cput.errors import InputError
 from cput.records import Message
+from cput.rules import ANY, FILLED, TABLE, TEXTS, Rule, is_integer, shown
 from cput.workloads.checks.base import Check, ScoredCheck
 from cput.workloads.checks.registry import find
-from cput.workloads.fields import ANY, FILLED, TABLE, TEXTS, Rule, complaints, is_integer, take
+from cput.workloads.fields import complaints, take
 from cput.workloads.head import Head
 from cput.workloads.item import Item
 from cput.workloads.lines import bad_text
-from cput.workloads.problems import Problems, Where, shown
+from cput.workloads.problems import Problems, Where
 
 MAX_PROMPT_BYTES = 4 * 2**20
 """A longer prompt is refused while reading; a shorter one that does not fit is the engine's to refuse."""

@@ -1,10 +1,10 @@
 """What is wrong with a workload's files: every problem has a file, a line and a field, and reading goes on."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
-_SHOWN = 60
+from cput.rules import shown
+
 _KINDS = {bool: "true/false", str: "text", int: "number", float: "number", list: "list", tuple: "list", dict: "object"}
 
 
@@ -76,17 +76,6 @@ def wrong_value(value: Any, allowed: str) -> str:
     '7 is a number; allowed: a text'
     """
     return f"{shown(value)} is {_article(kind(value))}; allowed: {allowed}"
-
-
-def shown(value: Any) -> str:
-    """Return ``value`` as JSON, shortened to about 60 characters.
-
-    >>> shown("a" * 100)[:12], len(shown("a" * 100))
-    ('"aaaaaaaaaaa', 61)
-    """
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def kind(value: Any) -> str:

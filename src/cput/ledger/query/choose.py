@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cput.errors import InputError
-from cput.ledger.groups import PERIODS, TAG, period, time_zone
+from cput.ledger.groups import PERIODS, TAG, period
 from cput.ledger.query.columns import Coded, Columns, Flags, Floats, Ints, coded
 from cput.ledger.query.question import FILTERS, Question, no_such
 from cput.ledger.rows import to_object
+from cput.ledger.zones import time_zone
 
 _QUARTER_S = 900  # every time zone's offset since 1972 is whole quarters of an hour
 _NO_TIME_S = 1e15  # far outside the calendar

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cput.errors import InputError, unknown
-from cput.ledger.groups import FIELDS, PERIODS, TAG, time_zone
+from cput.ledger.groups import FIELDS, PERIODS, TAG
+from cput.ledger.zones import time_zone
 
 BASES = ("reservation", "usage")
 """``usage``: what attempts used. ``reservation``: and the idle time of reserved devices, shared out to the calls."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cput.errors import InputError
+from cput.rules import is_number, shown
 from cput.workloads.checks.base import Judgement, verdict
-from cput.workloads.fields import is_number
 from cput.workloads.item import Item
-from cput.workloads.problems import shown
 
 
 @dataclass(frozen=True, slots=True)

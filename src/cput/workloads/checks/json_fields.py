@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from cput.rules import FLAG, TEXTS, Rule, shown
 from cput.workloads.checks.base import Judgement
 from cput.workloads.checks.json_text import extract
-from cput.workloads.fields import FLAG, TEXTS, Rule
 from cput.workloads.item import Item
-from cput.workloads.problems import shown
 
 
 class Tally(NamedTuple):

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cput.rules import FLAG, TEXTS, Rule, is_texts, shown
 from cput.workloads.checks.base import Judgement, verdict
 from cput.workloads.checks.text import reference_problem, references
-from cput.workloads.fields import FLAG, TEXTS, Rule, is_texts
 from cput.workloads.item import Item
-from cput.workloads.problems import shown
 
 
 def normalized(text: str) -> str:

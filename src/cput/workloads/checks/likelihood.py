@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cput.rules import POSITIVE, TEXT, Rule, is_integer, one_of, shown
 from cput.workloads.checks.base import Judgement, Score, verdict
-from cput.workloads.fields import POSITIVE, TEXT, Rule, is_integer, one_of
 from cput.workloads.item import Item
-from cput.workloads.problems import shown
 
 
 @dataclass(frozen=True, slots=True)

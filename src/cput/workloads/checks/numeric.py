@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
 
+from cput.rules import FLAG, NOT_NEGATIVE, Rule, is_number, one_of, shown
 from cput.workloads.checks.base import Judgement, verdict
-from cput.workloads.fields import FLAG, NOT_NEGATIVE, Rule, is_number, one_of
 from cput.workloads.item import Item
-from cput.workloads.problems import shown, wrong_value
+from cput.workloads.problems import wrong_value
 
 _LONGEST = 300  # digits; longer runs are noise, and exact arithmetic on them is slow
 # Digits in groups of three with one kind of separator (comma, apostrophe, no-break or thin space), or plain digits.

@@ -11,11 +11,10 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from cput.rules import FLAG, Rule, shown
 from cput.workloads.checks.base import Judgement, verdict
 from cput.workloads.checks.json_text import extract
-from cput.workloads.fields import FLAG, Rule
 from cput.workloads.item import Item
-from cput.workloads.problems import shown
 
 
 def schema_problem(schema: Any) -> str | None:

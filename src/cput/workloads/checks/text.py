@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cput.rules import FLAG, TEXT, TEXTS, Rule, is_texts, one_of, shown
 from cput.workloads.checks.base import Judgement, verdict
-from cput.workloads.fields import FLAG, TEXT, TEXTS, Rule, is_texts, one_of
 from cput.workloads.item import Item
-from cput.workloads.problems import shown, wrong_value
+from cput.workloads.problems import wrong_value
 
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE, "a": re.ASCII}
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from cput.rules import Rule
 from cput.workloads.checks.base import Judgement
 from cput.workloads.checks.ifeval.instructions import INSTRUCTIONS
 from cput.workloads.checks.ifeval.lost import first_lost
-from cput.workloads.fields import Rule, complaints, unknown_key
+from cput.workloads.fields import complaints, unknown_key
 from cput.workloads.item import Item
 
 

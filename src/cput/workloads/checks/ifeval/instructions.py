@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from cput.rules import COUNT, FILLED, TEXTS, Rule, one_of
 from cput.workloads.checks.ifeval.language import detected, languages
 from cput.workloads.checks.ifeval.words import count_capital_words, count_sentences, count_words
-from cput.workloads.fields import COUNT, FILLED, TEXTS, Rule, one_of
 
 
 class Instruction(NamedTuple):
