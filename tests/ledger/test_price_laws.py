@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cput.ledger.price import PriceBook, avoided_charge
+from cput.ledger.price import PriceBook, avoided_charge, hosted
 from cput.ledger.price.fx import Exchange
 from cput.ledger.price.model import parse_models
 from cput.records import Attempt, Charge, CountedBy, Finish, Usage
@@ -130,3 +130,15 @@ def test_a_cache_hit_costs_its_look_up_and_avoids_what_the_original_cost(cost, l
     assert (hit.avoided_nano_usd, hit.price_version) == (
         (0, "avoided unpriced") if cost is None else (cost, "avoided v")
     )
+
+
+def test_a_plain_usage_costs_the_same_by_the_short_way_at_every_hosted_model():
+    counts = [(0, 0), (1, 0), (0, 7), (86, 300), (200_001, 3), (400_000, 400_000)]
+    usages = [Usage(input_uncached=asked, output=said, complete=True) for asked, said in counts]
+    short = 0
+    for found in hosted.every():
+        card = found.card(AT, None)
+        short += card.plain is not None
+        for usage in usages:
+            assert card.bill(usage) == replace(card, plain=None).bill(usage), (found.name, usage)
+    assert short > 500

@@ -80,10 +80,14 @@ class Answering:
         """Let the engine answer; return what is still to be sent: the end of a stream, or the whole."""
         asked, tenant = asking.call, admission.tenant
         key, episode = scoped(tenant, asked.external_key), scoped(tenant, asked.episode)
-        call = changed(asked, tenant=tenant, policy=stack.policy, external_key=key, episode=episode)
+        call = asked
+        if tenant is not None or stack.policy is not None:
+            call = changed(asked, tenant=tenant, policy=stack.policy, external_key=key, episode=episode)
         exchange.facts |= {"tenant": tenant, "key_id": admission.key_id}
         with self._door.tally.following(call.id) as legs:
             try:
+                if admission.due_at is None:
+                    return await self._said(exchange, asking, stack, call)
                 async with admission.in_time():
                     return await self._said(exchange, asking, stack, call)
             except Exception as error:
