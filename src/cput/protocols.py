@@ -13,7 +13,7 @@ Streamed and whole replies, and a caller that hangs up halfway, are one path:
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from cput.errors import EngineError
@@ -49,11 +49,12 @@ class Answer:
         self._reading = _Reading()
         self._closing = asyncio.Lock()
 
-    def __aiter__(self) -> AsyncIterator[Piece]:
+    def __aiter__(self) -> Self:
         """Yield the pieces in order."""
-        return self._pieces()
+        return self
 
-    async def _pieces(self) -> AsyncGenerator[Piece, None]:
+    async def __anext__(self) -> Piece:
+        """Return the next piece. Not a generator: the loop would keep a book of each, at every layer of wrappers."""
         while True:
             part = None
             if self._closing.locked():
@@ -62,13 +63,12 @@ class Answer:
                 part = await anext(self._stream, None)
             if self._reading.hung_up:
                 await self.aclose()
-                return
+                raise StopAsyncIteration
             if part is None:
-                return
-            if isinstance(part, Ending):
-                self._ending = part
-            else:
-                yield part
+                raise StopAsyncIteration
+            if not isinstance(part, Ending):
+                return part
+            self._ending = part
 
     @property
     def ended(self) -> bool:

@@ -33,7 +33,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = opened(scope, send)
-        self._door.telemetry.in_flight.inc()
+        self._door.telemetry.in_flight += 1
         try:
             await self._app(scope, receive, exchange.send)
         except ClientGone:
@@ -43,7 +43,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001  # whatever it is: the client gets a sentence, the log the rest
             await self._fail(exchange, error)
         finally:
-            self._door.telemetry.in_flight.dec()
+            self._door.telemetry.in_flight -= 1
             self._door.telemetry.answered(exchange.endpoint, exchange.status, exchange.seconds)
             _log(exchange)
 

@@ -93,7 +93,7 @@ class Outcomes:
             outcomes = await asyncio.to_thread(_redacted, outcomes, redactor, caller.tenant)
         await asyncio.to_thread(_require_own_calls, self._door, outcomes, caller)
         for outcome in outcomes:
-            self._door.telemetry.outcomes.labels(outcome.source.value).inc()
+            self._door.telemetry.outcomes.add((outcome.source.value,))
         return await self._written(outcomes, head)
 
     async def _caller(self, request: Request) -> tuple[Head, Caller]:

@@ -3,16 +3,14 @@
 A label's values are bounded: models beyond ``MOST_MODELS`` count as ``other``, since clients choose their names.
 """
 
-from typing import Any
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
 from cput.records import Attempt, Charge
+from cput.serve.counting import Count, Spread
 from cput.units import NANO
 
 MOST_MODELS = 200
-Metric = Counter | Histogram
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
@@ -20,43 +18,29 @@ class Telemetry:
     """The door's counters, in a registry of their own, so that two doors in a process do not mix."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self._models: set[str] = set()
-        self._kept: dict[tuple[Any, ...], Any] = {}
-        self.requests = Counter("cput_requests", "Requests answered.", ["endpoint", "status"], registry=self.registry)
-        self.in_flight = Gauge("cput_requests_in_flight", "Requests under way.", registry=self.registry)
-        self.seconds = Histogram(
-            "cput_request_seconds",
-            "Seconds from a request's head to the end of its answer.",
-            ["endpoint"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.ttft = Histogram(
-            "cput_attempt_ttft_seconds",
-            "Seconds from sending to the first token.",
-            ["model"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.attempts = Counter(
-            "cput_attempts", "Attempts on record.", ["model", "role", "finish"], registry=self.registry
-        )
-        self.tokens = Counter(
-            "cput_tokens", "Tokens of attempts on record, where known.", ["model", "kind"], registry=self.registry
-        )
-        self.usd = Counter(
-            "cput_charges_usd", "US dollars of attempts on record, where known.", ["model"], registry=self.registry
-        )
-        self.unpriced = Counter(
-            "cput_attempts_unpriced", "Attempts whose charge is unknown.", ["model"], registry=self.registry
-        )
-        self.outcomes = Counter("cput_outcomes", "Outcomes received.", ["source"], registry=self.registry)
+        self.in_flight = 0
+        """Requests under way."""
+        under_way = Gauge("cput_requests_in_flight", "Requests under way.", registry=registry)
+        under_way.set_function(lambda: self.in_flight)
+        seconds = "Seconds from a request's head to the end of its answer."
+        self.requests = Count("cput_requests", "Requests answered.", ["endpoint", "status"], registry)
+        self.seconds = Spread("cput_request_seconds", seconds, ["endpoint"], SECONDS, registry)
+        first = "Seconds from sending to the first token."
+        self.ttft = Spread("cput_attempt_ttft_seconds", first, ["model"], SECONDS, registry)
+        self.attempts = Count("cput_attempts", "Attempts on record.", ["model", "role", "finish"], registry)
+        tokens = "Tokens of attempts on record, where known."
+        self.tokens = Count("cput_tokens", tokens, ["model", "kind"], registry)
+        usd = "US dollars of attempts on record, where known."
+        self.usd = Count("cput_charges_usd", usd, ["model"], registry)
+        self.unpriced = Count("cput_attempts_unpriced", "Attempts whose charge is unknown.", ["model"], registry)
+        self.outcomes = Count("cput_outcomes", "Outcomes received.", ["source"], registry)
 
     def heard(self, attempt: Attempt, charge: Charge | None) -> None:
         """Count an attempt that is on record."""
         model = self._label(attempt.model or "unknown")
-        self._of(self.attempts, model, attempt.role.value, attempt.finish.value).inc()
+        self.attempts.add((model, attempt.role.value, attempt.finish.value))
         usage = attempt.usage
         for kind, count in (
             ("input", usage.input),
@@ -64,32 +48,24 @@ class Telemetry:
             ("output", usage.output),
         ):
             if count:
-                self._of(self.tokens, model, kind).inc(count)
+                self.tokens.add((model, kind), count)
         if attempt.ttft_s is not None:
-            self._of(self.ttft, model).observe(attempt.ttft_s)
+            self.ttft.saw((model,), attempt.ttft_s)
         if charge is None:
             return
         if charge.incremental_nano_usd is None:
-            self._of(self.unpriced, model).inc()
+            self.unpriced.add((model,))
         else:
-            self._of(self.usd, model).inc(charge.incremental_nano_usd / float(NANO))
+            self.usd.add((model,), charge.incremental_nano_usd / float(NANO))
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """Count a request that was answered, or whose client hung up (499)."""
-        self._of(self.requests, endpoint, str(status)).inc()
-        self._of(self.seconds, endpoint).observe(seconds)
+        self.requests.add((endpoint, str(status)))
+        self.seconds.saw((endpoint,), seconds)
 
     def page(self) -> bytes:
         """Return the exposition in Prometheus' text format."""
         return generate_latest(self.registry)
-
-    def _of(self, metric: Metric, *labels: str) -> Any:
-        """Return the metric of these labels; ``labels()`` takes a lock and makes texts anew each time."""
-        key = (metric, *labels)
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = metric.labels(*labels)
-        return found
 
     def _label(self, model: str) -> str:
         if model not in self._models:

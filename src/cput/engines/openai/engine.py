@@ -100,6 +100,12 @@ class OpenAI:
         first_by = time.monotonic() + (self._first_s if self._streams(call) else self._whole_s)
         response = await self._send(call)
         try:
+            if not _streamed(response):  # a server that does not stream, or was not asked to, answers in one body
+                progress.done = progress.whole = True
+                for piece in self._take(progress, self._chunk(await self._read(response, first_by, whole=True))):
+                    yield piece
+                yield progress.ending(self._server)
+                return
             async with contextlib.aclosing(self._chunks(response, progress, first_by)) as chunks:
                 async for chunk in chunks:
                     for piece in self._take(progress, chunk):
@@ -172,10 +178,6 @@ class OpenAI:
     async def _chunks(
         self, response: aiohttp.ClientResponse, progress: Progress, first_by: float
     ) -> AsyncGenerator[dict[str, Any], None]:
-        if "text/event-stream" not in response.headers.get("Content-Type", ""):
-            progress.done = progress.whole = True
-            yield self._chunk(await self._read(response, first_by, whole=True))
-            return
         events, begun = EventReader(), False
         while data := await self._read(response, None if begun else first_by):
             for event in self._feed(events, data):
@@ -251,6 +253,10 @@ def _shown(base_url: str) -> str:
         without = re.sub(r"//[^/]*@", "//***@", base_url)
         raise InputError(f"base URL '{without}' is not allowed; it starts with http:// or https:// and names a host")
     return str(url.with_user(None)).rstrip("/")
+
+
+def _streamed(response: aiohttp.ClientResponse) -> bool:
+    return "text/event-stream" in response.headers.get("Content-Type", "")
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

@@ -49,7 +49,10 @@ def usage_of(body: Mapping[str, Any], *, shape: Shape | str | None = None) -> Us
     told = told_shape(usage) if named is None else named
     layout = LAYOUTS[told]
     found = {
-        key: value for key, places in layout.fields.items() if (value := _read(key, places, usage, body)) is not None
+        key: value
+        for key, places in layout.fields.items()
+        if ((first := layout.first[key]) is None or not first.isdisjoint(usage))
+        and (value := _read(key, places, usage, body)) is not None
     }
     total = _read(INPUT, layout.total, usage, body)
     if not found and total is None:

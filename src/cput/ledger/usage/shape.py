@@ -1,7 +1,7 @@
 """The shapes that usage comes in, and what a layout of one says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cput.ledger.usage.path import Expression
@@ -62,3 +62,14 @@ class Layout:
     """The total may hold generated tokens that no field gives."""
     counted_by: CountedBy = CountedBy.PROVIDER
     """Who counts."""
+    first: Mapping[str, frozenset[str] | None] = field(init=False)
+    """By usage key, the fields of which one must be there for any of its places; None where one is elsewhere."""
+
+    def __post_init__(self) -> None:
+        """Gather what tells quickly that a class is not there."""
+        begins = {key: [place.first for place in places] for key, places in self.fields.items()}
+        known = {
+            key: None if None in firsts else frozenset().union(*(first or () for first in firsts))
+            for key, firsts in begins.items()
+        }
+        object.__setattr__(self, "first", known)
