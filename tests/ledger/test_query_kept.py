@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from cput.errors import SetupError
 from cput.ledger import schema
-from cput.ledger.folding import Folding
+from cput.ledger.folding import Folding, FoldingApart
 from cput.ledger.query import Question, ask, costs, kept, marks
 from cput.ledger.query.fold import fold
 from cput.ledger.query.scan import scan
@@ -206,6 +206,31 @@ def test_calls_are_folded_while_they_arrive(tmp_path, monkeypatch):
         folding.close()
         folding.saw(100)  # too late, and no harm
         assert rows(ledger, schema.folds) == 3
+        expect_the_same(costs(ledger, USAGE), ledger.calls())
+
+
+def test_a_process_apart_folds_while_another_writes(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, fold_apart=True) as ledger:
+        folding = FoldingApart(str(path), every_rows=8)
+        write_some(ledger, random.Random(3).choice, calls=12, look=lambda: None)
+        folding.saw(7)
+        assert folding._process is None
+        folding.saw(1)
+        assert folding._process.wait(60) == 0
+        folding.close()
+        folding.close()
+        assert rows(ledger, schema.folds) > 0
+        expect_the_same(costs(ledger, USAGE), ledger.calls())
+
+
+def test_a_process_that_still_folds_is_ended_and_nothing_is_lost(tmp_path):
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        folding = FoldingApart(str(tmp_path / "ledger.db"), every_rows=1)
+        write_some(ledger, random.Random(3).choice, calls=12, look=lambda: None)
+        folding.saw(1)
+        folding.close()
+        assert folding._process.returncode is not None
         expect_the_same(costs(ledger, USAGE), ledger.calls())
 
 

@@ -69,7 +69,7 @@ def opened(asked: Asked) -> Iterator[tuple[Door, Beside | None]]:
     """
     book = PriceBook.load(asked.prices)
     with (
-        contextlib.closing(Ledger.open(asked.ledger)) as ledger,
+        contextlib.closing(Ledger.open(asked.ledger, fold_apart=True)) as ledger,
         tracing(wanted=asked.traces, text=asked.trace_content, keep_text=asked.keep_text) as traces,
         contextlib.ExitStack() as books,
     ):

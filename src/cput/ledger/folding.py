@@ -1,11 +1,19 @@
 """Folds calls while they arrive, so that the first question after many of them need not.
 
-A thread of its own folds a segment's worth whenever enough rows were written (see ``query.kept``). It holds the write
-lock for milliseconds, and what it doesn't get done, the next question does.
+``Folding`` does it in a thread, a segment's worth whenever enough rows were written (see ``query.kept``); it holds the
+write lock for milliseconds. ``FoldingApart`` starts a process for it now and then: a gateway would otherwise hold numpy
+and the folds in its memory, and its event loop would wait for the interpreter. What neither gets done, the next
+question does.
+
+    python -m cput.ledger.folding LEDGER.db      # what such a process runs
 """
 
+import contextlib
+import os
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,6 +23,22 @@ if TYPE_CHECKING:
     from cput.ledger.database import Database
 
 EVERY_ROWS = 32_768
+APART_EVERY_ROWS = 262_144
+"""Rows between two processes; one takes about a second for them, half of it to start."""
+NICENESS = 10
+GOING_S = 5.0
+
+
+class Folds(Protocol):
+    """What is told of rows, and sees to it that they are folded."""
+
+    def saw(self, rows: int) -> None:
+        """Say that so many rows were written, from any thread; an exact count doesn't matter."""
+        ...
+
+    def close(self) -> None:
+        """Stop. Safe to call twice."""
+        ...
 
 
 class Folding:
@@ -51,22 +75,68 @@ class Folding:
         while True:
             self._wake.wait()
             self._wake.clear()
-            while not self._closing and self._fold_some():
+            while not self._closing and fold_some(self._database):
                 pass
             if self._closing:
                 return
 
-    def _fold_some(self) -> bool:
-        """Fold and keep one segment's worth; return whether there was one."""
-        from cput.ledger.query.kept import UNREADABLE, changed_a_little, keep
 
-        try:
-            with self._database.reading.begin() as connection:
-                change = changed_a_little(connection)
-            if change is None:
-                return False
-            with self._database.writing.begin() as connection:
-                keep(connection, change)
-        except (CputError, SQLAlchemyError, *UNREADABLE):
+class FoldingApart:
+    """Counts the rows that are written to a file, and starts a process that folds after every so many."""
+
+    def __init__(self, path: str, every_rows: int = APART_EVERY_ROWS) -> None:
+        """Fold the ledger in the file ``path``."""
+        self._command = [sys.executable, "-m", "cput.ledger.folding", path]
+        self._every_rows = every_rows
+        self._unfolded = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def saw(self, rows: int) -> None:
+        """Say that so many rows were written; see ``Folds``."""
+        self._unfolded += rows
+        if self._unfolded < self._every_rows or (self._process is not None and self._process.poll() is None):
+            return
+        self._unfolded = 0
+        with contextlib.suppress(OSError):  # no more processes, or files: the next question folds
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+
+    def close(self) -> None:
+        """End a process that still folds; a transaction that it had begun comes to nothing."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GOING_S)
+
+
+def fold_some(database: "Database") -> bool:
+    """Fold and keep one segment's worth; return whether there was one."""
+    from cput.ledger.query.kept import UNREADABLE, changed_a_little, keep
+
+    try:
+        with database.reading.begin() as connection:
+            change = changed_a_little(connection)
+        if change is None:
             return False
-        return change.is_full
+        with database.writing.begin() as connection:
+            keep(connection, change)
+    except (CputError, SQLAlchemyError, *UNREADABLE):
+        return False
+    return change.is_full
+
+
+def main(path: str) -> None:
+    """Fold what there is to fold in a ledger, in the background of the machine."""
+    from cput.ledger.address import address
+    from cput.ledger.database import open_database
+
+    os.nice(NICENESS)
+    with contextlib.closing(open_database(address(path))) as database:
+        while fold_some(database):
+            pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -15,7 +15,7 @@ from cput.errors import InputError
 from cput.ledger import schema
 from cput.ledger.address import Address, address, default_path
 from cput.ledger.database import Database, open_database, sentences
-from cput.ledger.folding import Folding
+from cput.ledger.folding import Folding, FoldingApart, Folds
 from cput.ledger.numbering import AttemptNumbers
 from cput.ledger.reader import read_calls, read_idle_charges
 from cput.ledger.rows import attempt_row, call_row, charge_row, outcome_row, run_row, to_run, to_window, window_row
@@ -35,26 +35,29 @@ class Ledger:
     no password; ``Ledger.open(ledger.path)`` opens it once more.
     """
 
-    def __init__(self, path: Address, database: Database) -> None:
+    def __init__(self, path: Address, database: Database, folds: Folds) -> None:
         """Use ``Ledger.open``."""
         self.path = path
         self._database = database
         self._writer = Writer(database.writing, str(path))
         self._numbers = AttemptNumbers(self._free_seq)
-        self._folding = Folding(database)
+        self._folding = folds
 
     @classmethod
-    def open(cls, path: Address | str | None = None) -> Self:
+    def open(cls, path: Address | str | None = None, *, fold_apart: bool = False) -> Self:
         """Open the ledger at ``path``, creating or migrating it.
 
         ``path`` is a file or ``postgresql://user@host/database``; None is ``$CPUT_LEDGER``, else ``default_path()``.
+        ``fold_apart`` is for a process that serves: calls are folded in another one, and more seldom.
 
         Raises:
             InputError: when it is not a ledger.
             SetupError: when it cannot be reached, created or locked, or was written by a newer cput.
         """
         where = address(path)
-        return cls(where, open_database(where))
+        database = open_database(where)
+        apart = fold_apart and database.reading.dialect.name == "sqlite"
+        return cls(where, database, FoldingApart(str(where)) if apart else Folding(database))
 
     def close(self) -> None:
         """Write what waits and close the connections. Safe to call twice."""
