@@ -26,6 +26,7 @@ from cput.serve.keys import create
 
 LITELLM_VERSION = "1.106.12"
 """1.107.0 was a compromised release; the proxy's parts of newer ones can't all be had everywhere."""
+FOLDING = "cput.ledger.folding"
 START_S = 300.0
 STOP_S = 20.0
 MOCK = Path(__file__).with_name("gateway_mock.py")
@@ -58,9 +59,13 @@ class Gateway:
         return sum(sum(each.cpu_times()[:2]) for each in (self.process, *self.process.children(recursive=True)))
 
     def memory_bytes(self) -> int:
-        """Return its resident memory, its children included."""
+        """Return its resident memory, its workers included; the process that folds for a second or two is none."""
         assert self.process is not None
-        return sum(each.memory_info().rss for each in (self.process, *self.process.children(recursive=True)))
+        total = 0
+        for each in (self.process, *self.process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie too: it has just ended
+                total += 0 if FOLDING in each.cmdline() else each.memory_info().rss
+        return total
 
 
 @contextlib.contextmanager
