@@ -32,6 +32,8 @@ from cput.errors import CputError
 from cput.measure.environment import environment
 
 CONCURRENCY = (1, 16, 64, 256)
+EVEN_PER_S = (250, 1000)
+"""Requests per second of the even loads."""
 BUILD = Path(__file__).parent.parent / "build" / "bench-gateway"
 REQUESTS = {"direct": 4000, "cput": 4000, "litellm": 400}
 """Per run; litellm takes ten times as long for each."""
@@ -40,6 +42,7 @@ SAY = Console(stderr=True, highlight=False)
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(argv)
+    machine = environment()  # before the bench keeps itself to some cores
     gateway_cores, other_cores = cores()
     if other_cores is not None:
         os.sched_setaffinity(0, other_cores)
@@ -56,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> None:
                 missing["litellm"] = str(error)
         report = measure(gateways, arguments)
     show(report, missing)
-    print(json.dumps(facts(arguments, pinned=other_cores is not None) | report | {"not_measured": missing}))
+    about = facts(arguments, machine, pinned=other_cores is not None)
+    print(json.dumps(about | report | {"not_measured": missing}))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="the median of the rounds is reported")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of requests and streams")
-    parser.add_argument("--per-s", type=float, default=1000.0, help="requests per second of the even load")
     parser.add_argument("--without", action="append", default=[], choices=["litellm"])
     return parser.parse_args(argv)
 
@@ -99,18 +102,11 @@ def one_round(gateway: Gateway, arguments: argparse.Namespace) -> dict[str, floa
     for concurrency in CONCURRENCY:
         figures |= closed(gateway, arguments, concurrency, stream=False)
     figures |= closed(gateway, arguments, 16, stream=True)
-    if gateway.name != "litellm":  # it can't be loaded so
-        load = asyncio.run(
-            evenly(
-                gateway.url,
-                per_s=arguments.per_s,
-                requests=int(5 * arguments.per_s * arguments.scale),
-                stream=False,
-                key=gateway.key,
-            )
-        )
-        figures |= latencies(load, "even")
-        figures["even_late"] = load.late
+    for per_s in EVEN_PER_S if gateway.name != "litellm" else ():  # it can't be loaded so
+        requests = int(5 * per_s * arguments.scale)
+        load = asyncio.run(evenly(gateway.url, per_s=per_s, requests=requests, stream=False, key=gateway.key))
+        figures |= latencies(load, f"even_{per_s}")
+        figures[f"even_{per_s}_late"] = load.late
     for concurrency in (1, 16):
         streams = max(concurrency, int(8 * concurrency**0.5 * arguments.scale))
         seen = asyncio.run(paced_streams(gateway.url, key=gateway.key, streams=streams, concurrency=concurrency))
@@ -171,17 +167,17 @@ def ratios(found: dict[str, dict[str, float]]) -> dict[str, float]:
     }
 
 
-def facts(arguments: argparse.Namespace, *, pinned: bool) -> dict[str, Any]:
+def facts(arguments: argparse.Namespace, machine: dict[str, Any], *, pinned: bool) -> dict[str, Any]:
     names = ("cput", "uvicorn", "httptools", "uvloop", "starlette", "aiohttp", "msgspec")
     return {
         "bench": "gateway",
-        "environment": environment(),
+        "environment": machine,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in names} | {"litellm": LITELLM_VERSION},
         "seed": None,
         "rounds": arguments.rounds,
         "requests": {name: int(count * arguments.scale) for name, count in REQUESTS.items()},
-        "even_per_s": arguments.per_s,
+        "even_per_s": EVEN_PER_S,
         "gateway_has_a_core_of_its_own": pinned,
     }
 
@@ -215,10 +211,11 @@ def rows() -> list[tuple[str, str, float, str]]:
             ("  requests per second of a core", f"{key}_per_core_s", 1, "/s"),
             ("  errors", f"{key}_errors", 1, ""),
         ]
-    table += [
-        ("even load: added p50", "added_even_p50_s", 1e3, "ms"),
-        ("  added p99", "added_even_p99_s", 1e3, "ms"),
-    ]
+    for per_s in EVEN_PER_S:
+        table += [
+            (f"{per_s:,} requests/s, evenly: added p50", f"added_even_{per_s}_p50_s", 1e3, "ms"),
+            ("  added p99", f"added_even_{per_s}_p99_s", 1e3, "ms"),
+        ]
     for count in (1, 16):
         table += [
             (f"paced streams, {count} at once: added TTFT p50", f"added_stream_{count}_first_way_p50_s", 1e3, "ms"),
