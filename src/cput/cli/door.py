@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -36,6 +37,9 @@ from cput.serve.run import bind, is_loopback, serve, url_of
 from cput.serve.serving import Serving, Stack, uncounted
 from cput.serve.tariff import BookTariff
 from cput.serve.trace_context import Tracing
+
+if TYPE_CHECKING:
+    from cput.serve.reserved import Reserved
 
 ADMIN_TOKEN_ENV = "CPUT_ADMIN_TOKEN"  # noqa: S105  # the name of a variable, not a token
 KEPT_MODELS = 256
@@ -113,18 +117,20 @@ def wants_keys(asked: Asked) -> bool:
 
 def _plug(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack) -> Beside | None:
     """Put the models behind the door; return what has to run beside it. ``books`` are closed when it has served."""
-    beside = _plug_main(asked, door, book, books)
+    beside, device = _plug_main(asked, door, book, books)
     for model in asked.embed:
         from cput.cli.door_embed import embedding_model
 
-        name, served = embedding_model(model, "f16", door, book, keep_text=asked.keep_text)
+        name, served = embedding_model(model, "f16", door, book, device, keep_text=asked.keep_text)
         if name in door.models:
             raise InputError(f"--embed {model} is served already; give another model, or leave it out")
         door.models = {**door.models, name: served}
     return beside
 
 
-def _plug_main(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack) -> Beside | None:
+def _plug_main(
+    asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack
+) -> tuple[Beside | None, "Reserved | None"]:
     what, path = asked.what, Path(asked.what or "")
     remote = what is not None and what.startswith(("http://", "https://"))
     several = path.suffix == ".toml" and is_gateway(path)
@@ -133,18 +139,20 @@ def _plug_main(asked: Asked, door: Door, book: PriceBook, books: contextlib.Exit
         raise InputError(f"{option} is the price of this machine, and {what} answers elsewhere; leave it out")
     if what is not None and remote:
         _plug_remote(asked, what, door, book)
-        return None
+        return None, None
     if asked.model is not None:
         raise InputError(f"--model {asked.model} goes with a URL; name the model itself: cput serve {asked.model}")
     if several:
         if asked.aliases:
             raise InputError(f"--alias {asked.aliases[0]} goes with one model; name it in {path} as [models.NAME]")
-        return plug_upstreams(path, door, book, keep_text=asked.with_text)
+        return plug_upstreams(path, door, book, keep_text=asked.with_text), None
     return _plug_embedded(asked, door, book, books)
 
 
-def _plug_embedded(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack) -> Beside:
-    """Put a model of this machine, or of a policy, behind the door."""
+def _plug_embedded(
+    asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack
+) -> tuple[Beside, "Reserved | None"]:
+    """Put a model of this machine, or of a policy, behind the door; return the books of its device besides."""
     from cput.cli.door_embed import embedding_model, embeds
     from cput.cli.door_embedded import Embedded
     from cput.cli.measure import DEFAULT_MODEL
@@ -155,7 +163,8 @@ def _plug_embedded(asked: Asked, door: Door, book: PriceBook, books: contextlib.
     if Path(what).suffix == ".toml":
         name, model, watch = embedded.plug_policy(Path(what))
     elif embeds(what):
-        name, model = embedding_model(what, asked.precision, door, book, keep_text=asked.keep_text)
+        device = embedded.device
+        name, model = embedding_model(what, asked.precision, door, book, device, keep_text=asked.keep_text)
     else:
         name, model = embedded.plug_model(what)
     _show(asked, door, name, model)
@@ -163,7 +172,7 @@ def _plug_embedded(asked: Asked, door: Door, book: PriceBook, books: contextlib.
     async def beside() -> None:
         await asyncio.gather(embedded.keep_books(), *([watch()] if watch is not None else []))
 
-    return beside
+    return beside, embedded.device
 
 
 def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:

@@ -11,6 +11,7 @@ from cput.ledger.price import PriceBook
 from cput.models import ModelStore, load_manifest
 from cput.serve.dialects.base import Takes
 from cput.serve.door import Door, Model
+from cput.serve.reserved import Reserved
 from cput.serve.serving import Serving, Stack
 
 
@@ -22,15 +23,18 @@ def embeds(model: str) -> bool:
         return False  # whoever opens it says why
 
 
-def embedding_model(model: str, precision: str, door: Door, book: PriceBook, *, keep_text: bool) -> tuple[str, Model]:
-    """Return an embedding model, metered, and the name that it is served under.
+def embedding_model(
+    model: str, precision: str, door: Door, book: PriceBook, device: Reserved | None = None, *, keep_text: bool
+) -> tuple[str, Model]:
+    """Return an embedding model, metered, and the name that it is served under. ``device`` charges its seconds.
 
     Raises:
         CputError: it is not there, or is none.
     """
     leaf = open_engine("embedder", model=plug.model_folder(model, precision))
     assert isinstance(leaf, Embedder)
-    engine = Metered(leaf, door.tally, keep_text=keep_text, prices=book)
+    run = None if device is None else device.run.id
+    engine = Metered(leaf, door.tally, run=run, keep_text=keep_text, prices=book if device is None else device)
     stack = Stack(
         engine_for=lambda _: engine,
         close=engine.aclose,

@@ -50,7 +50,8 @@ class Embedded:
 
     def __init__(self, asked: Asked, door: Door, book: PriceBook) -> None:
         self._asked, self._door, self._book = asked, door, book
-        self._device = _reserved(asked, door, book)
+        self.device = _reserved(asked, door, book)
+        """The books of the device, where its price is given."""
 
     def plug_model(self, what: str) -> tuple[str, Model]:
         """Return a model of the store, and the name that it is served under."""
@@ -73,18 +74,18 @@ class Embedded:
 
     async def keep_books(self) -> None:
         """Charge the device's idle time from now on, until cancelled."""
-        if self._device is not None:
-            self._device.begin()
-            await self._device.keep()
+        if self.device is not None:
+            self.device.begin()
+            await self.device.keep()
 
     def close_books(self) -> None:
         """Charge the last of the device's time."""
-        if self._device is not None:
-            self._device.end()
+        if self.device is not None:
+            self.device.end()
 
     def _stack(self, policy: Policy, name: str | None) -> Stack:
         """Return the wrappers around an embedded engine as a policy says."""
-        asked, device = self._asked, self._device
+        asked, device = self._asked, self.device
         leaf = (asked.leaf or open_leaf)(policy)
         engine: Engine = Metered(
             leaf,
