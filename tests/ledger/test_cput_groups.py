@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cput.errors import InputError, SetupError
-from cput.ledger import groups
+from cput.ledger import zones
 from cput.ledger.cput import Fact, cost_per_useful_answer, cput, useful_rate
-from cput.ledger.groups import FIELDS, PERIODS, by, period, time_zone
+from cput.ledger.groups import FIELDS, PERIODS, by, period
+from cput.ledger.zones import time_zone
 from cput.records import Verdict
 
 
@@ -115,7 +116,7 @@ def test_what_is_unknown_is_named_with_what_is_allowed():
 
 
 def test_a_machine_without_time_zones_is_told_what_to_install(monkeypatch):
-    monkeypatch.setattr(groups, "available_timezones", set)
+    monkeypatch.setattr(zones, "available_timezones", set)
     with pytest.raises(SetupError, match="pip install tzdata"):
         time_zone("No/Where")
     assert time_zone("utc") is UTC
