@@ -209,6 +209,14 @@ def test_a_stream_without_include_usage_is_metered_and_the_extra_chunk_hidden(re
     assert (attempt.usage.output, attempt.usage.complete, attempt.usage.counted_by) == (3, True, CountedBy.PROVIDER)
 
 
+def test_a_whole_answer_that_nobody_counted_is_unknown_and_not_one_token(remote, server):
+    server.sends_usage = False
+    answer = client(remote).chat.completions.create(**chat_body("one two three", model="m"))
+    assert (answer.choices[0].message.content, answer.usage) == ("one two three", None)
+    _, attempt = remote.only()
+    assert (attempt.usage.output, attempt.usage.complete, attempt.ttft_s) == (None, False, None)
+
+
 def test_the_upstreams_usage_is_given_as_it_came(remote, server):
     server.usage_extra = {"prompt_tokens_details": {"cached_tokens": 2}}
     answer = client(remote).chat.completions.create(**chat_body(model="m"))

@@ -169,7 +169,7 @@ class Metered:
             prompt = self._count_prompt(leg.call)
         if prompt is None:
             return usage
-        output = leg.tokens if usage.output is None else usage.output
+        output = usage.output if usage.output is not None or leg.uncounted else leg.tokens
         return changed(usage, input_uncached=prompt, output=output, complete=False, counted_by=CountedBy.ESTIMATED)
 
 
@@ -206,6 +206,8 @@ class _Leg:
     ttft_s: float | None = None
     e2e_s: float | None = None
     tokens: int = 0
+    uncounted: bool = False
+    """The whole answer came in one piece, and nobody said how many tokens it is."""
     gaps_s: list[float] = field(default_factory=list)
     texts: list[str] | None = None
     ending: Ending | None = None
@@ -230,6 +232,7 @@ class _Leg:
         else:
             self.gaps_s.append(now - self.last)
         self.last = now
+        self.uncounted = self.uncounted or (piece.whole and not piece.tokens)
         self.tokens += piece.tokens
 
     def end(self, ending: Ending, error: str | None = None) -> None:

@@ -225,8 +225,8 @@ class Heard(Progress):
         if "message" in choice:  # an upstream that does not stream
             said["delta"] = delta
         read = self._piece(choice)
-        tokens, whole = read.tokens or 1, read.whole
-        return Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=whole, index=index, said=said)
+        tokens = read.tokens or (0 if read.whole else 1)
+        return Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=read.whole, index=index, said=said)
 
 
 def _require_sound(delta: Mapping[str, Any], text: Any) -> None:

@@ -49,6 +49,8 @@ class Progress:
         usage = self._counted()
         if usage is not None:
             return replace(usage, complete=False)
+        if self.whole and not self._tokens:
+            return Usage()  # one piece says nothing of how many tokens it is
         return Usage(output=self._tokens, complete=False, counted_by=CountedBy.ESTIMATED)
 
     def ending(self, server: str) -> Ending:
@@ -106,7 +108,7 @@ class Progress:
             generated = self._generated(len(chosen))
             prompt, chosen = tuple(chosen[: len(chosen) - generated]), chosen[len(chosen) - generated :]
             text = text.removeprefix(self._call.prompt)
-        tokens = len(chosen) or (1 if text or hidden else 0)
+        tokens = len(chosen) or (1 if (text or hidden) and not self.whole else 0)
         return Piece(
             text=text,
             tokens=tokens,
