@@ -241,6 +241,42 @@ class Vectors(Piece):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One engine that a policy might have asked for a call, and what it knew of it then."""
+
+    engine: str
+    """Its name."""
+    asked: bool = False
+    """Whether it was asked for this call."""
+    score: float | None = None
+    """What the policy went by: the estimated probability of a useful answer, a similarity, a check's value."""
+    threshold: float | None = None
+    """What the score was held against; None where it was only compared with the others."""
+    cost_usd: float | None = None
+    """What it was expected to cost, or had cost."""
+    note: str = ""
+    """What a stop rule or a check found, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """Why a call was answered as it was: who could have been asked, what each scored, and the reason for the choice."""
+
+    chosen: str
+    """Name of the engine whose answer was given."""
+    reason: str
+    """Reason code: cache_exact, cache_semantic, student_sure, router, stop_rule, last_leg, explored, alarm_fallback."""
+    options: tuple[Option, ...] = ()
+    """All that the policy considered, in its order."""
+    policy: str | None = None
+    """Name of the policy."""
+    propensity: float | None = None
+    """Probability in (0, 1] with which the policy chose so; None where nothing was drawn."""
+    source_call: str | None = None
+    """The call whose answer was given again, where a cache answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How an answer closed."""
 
@@ -256,6 +292,8 @@ class Ending:
     """Who bills it, as genai-prices names providers (openai, azure, zhipuai); None for one's own device, or unknown."""
     service_tier: str | None = None
     """The tier it was served and is billed at, where the provider says so (flex, priority, batch)."""
+    grounds: Grounds | None = None
+    """Why this engine answered, where a policy chose; the outermost policy's word stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
