@@ -1,5 +1,6 @@
 """A ledger written as JSON Lines and read into another one is the same ledger."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from cput.errors import InputError, SetupError
 from cput.ledger import schema
 from cput.ledger.energy import read_energy
 from cput.ledger.export import Selection, export_jsonl, import_jsonl
+from cput.ledger.grounds import read_grounds
 from cput.ledger.snapshot import snapshot
 from cput.ledger.store import Ledger
-from cput.records import Call, Message, Outcome, Sampling, Source
+from cput.records import Call, Grounds, Message, Option, Outcome, Sampling, Source
 
 GOLDEN = Path(__file__).parent / "golden" / "ledger.jsonl"
-KEPT = (schema.runs, schema.windows, schema.energies, schema.calls, schema.attempts, schema.outcomes)
+KEPT = (schema.runs, schema.windows, schema.energies, schema.calls, schema.attempts, schema.outcomes, schema.grounds)
 
 
 @pytest.fixture
@@ -64,6 +66,17 @@ def test_a_call_for_vectors_comes_through_whole(ledger, tmp_path):
     ledger.record_sync(asked, [leg(asked, 0)])
     with copied(ledger, tmp_path) as other:
         assert [record.call for record in other.calls()] == [asked]
+
+
+def test_grounds_come_along_those_of_a_call_that_nobody_was_asked_for_too(filled, tmp_path):
+    options = (Option(engine="a", asked=True, score=0.5, threshold=0.75, note="passed"), Option(engine="b"))
+    asked = filled.calls()[0].call.id
+    for call_id in (asked, "answered-by-a-cache"):
+        asyncio.run(filled.explain(call_id, Grounds(chosen="a", reason="stop_rule", options=options, source_call="s")))
+    with copied(filled, tmp_path, times=2) as other:
+        assert everything(other)["grounds"] == everything(filled)["grounds"]
+        assert len(everything(other)["grounds"]) == 2
+        assert read_grounds(other, asked).options == options
 
 
 def test_importing_twice_changes_nothing(filled, tmp_path):

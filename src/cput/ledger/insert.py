@@ -23,6 +23,7 @@ _TABLES = (
     schema.attempts,
     schema.charges,
     schema.outcomes,
+    schema.grounds,
 )
 _SIZES = tuple(sorted({*(1 << power for power in range(11)), *(3 << power for power in range(9))}))
 """Rows per statement; 1,024 attempts are 24,576 of the 32,766 variables that SQLite allows."""

@@ -12,9 +12,13 @@ from cput.ledger.runs import CallRecord
 from cput.records import Attempt, Charge, Outcome
 
 
-def read_calls(connection: Connection, run: str | None, workload: str | None) -> tuple[CallRecord, ...]:
-    """Return the calls of ``run`` and ``workload`` (None is all), in the order they were recorded."""
+def read_calls(
+    connection: Connection, run: str | None = None, workload: str | None = None, only: Sequence[str] | None = None
+) -> tuple[CallRecord, ...]:
+    """Return the calls of ``run`` and ``workload``, or ``only`` these ids (None is all), in order of recording."""
     chosen = _chosen(run, workload)
+    if only is not None:
+        chosen = chosen.where(schema.calls.c.id.in_(only))
     ids = chosen.with_only_columns(schema.calls.c.id)
     attempts = _attempts(connection, schema.attempts.c.call_id.in_(ids))
     charges = _charges(connection, schema.charges.c.call_id.in_(ids))

@@ -15,7 +15,20 @@ from sqlalchemy import Row
 
 from cput.errors import InputError
 from cput.ledger.runs import Run, Window
-from cput.records import Attempt, Call, Charge, CountedBy, Finish, Message, Outcome, Role, Sampling, Source, Usage
+from cput.records import (
+    Attempt,
+    Call,
+    Charge,
+    CountedBy,
+    Finish,
+    Grounds,
+    Message,
+    Outcome,
+    Role,
+    Sampling,
+    Source,
+    Usage,
+)
 
 RowTuple = tuple[Any, ...]
 _encode = msgspec.json.Encoder().encode
@@ -120,6 +133,20 @@ def outcome_row(outcome: Outcome) -> RowTuple:
         _json(outcome.detail),
         outcome.attempt,
         outcome.episode,
+    )
+
+
+def grounds_row(call_id: str, grounds: Grounds, decided_s: float) -> RowTuple:
+    """Return the row of ``grounds``. A score that is not finite is kept as null."""
+    return (
+        call_id,
+        grounds.chosen,
+        grounds.reason,
+        grounds.policy,
+        grounds.propensity,
+        grounds.source_call,
+        _encode(grounds.options).decode() if grounds.options else None,
+        decided_s,
     )
 
 

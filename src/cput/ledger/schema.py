@@ -96,6 +96,19 @@ outcomes = Table(
     Column("episode", Text),
 )
 
+grounds = Table(
+    "grounds",
+    metadata,
+    Column("call_id", Text, primary_key=True),
+    Column("chosen", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("policy", Text),
+    Column("propensity", Double),
+    Column("source_call", Text),
+    Column("options", Text),  # JSON array of records.Option
+    Column("decided_s", Double, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

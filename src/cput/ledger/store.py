@@ -18,11 +18,21 @@ from cput.ledger.database import Database, open_database, sentences
 from cput.ledger.folding import Folding, FoldingApart, Folds
 from cput.ledger.numbering import AttemptNumbers
 from cput.ledger.reader import read_calls, read_idle_charges
-from cput.ledger.rows import attempt_row, call_row, charge_row, outcome_row, run_row, to_run, to_window, window_row
+from cput.ledger.rows import (
+    attempt_row,
+    call_row,
+    charge_row,
+    grounds_row,
+    outcome_row,
+    run_row,
+    to_run,
+    to_window,
+    window_row,
+)
 from cput.ledger.runs import CallRecord, Run, Window
 from cput.ledger.texts import escaped
 from cput.ledger.writer import Placed, Writer
-from cput.records import Attempt, Call, Charge, Finish, Outcome, Role
+from cput.records import Attempt, Call, Charge, Finish, Grounds, Outcome, Role
 
 __all__ = ["CallRecord", "Ledger", "Run", "Window", "default_path"]
 
@@ -103,6 +113,10 @@ class Ledger:
         placed = _placed(call, attempts, charges, outcomes, run)
         self._writer.write_sync(placed)
         self._folding.saw(len(placed))
+
+    async def explain(self, call_id: str, grounds: Grounds) -> None:
+        """Write why a call was answered as it was; the first word on a call stands (``grounds.read_grounds``)."""
+        await self._writer.write([Placed("grounds", grounds_row(call_id, grounds, time.time()))])
 
     def add_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Write outcomes; they may be about calls that are not written yet, or name only an external key."""

@@ -143,6 +143,8 @@ class Forward(OpenAI):
         if call.sampling != call.read.sampling:
             ours = request_body(call, self.model, ask_usage=False, extra={})
             body |= {name: ours[name] for name in CHANGEABLE if name in ours}
+            if call.sampling.logprobs and not call.read.sampling.logprobs:
+                body["logprobs"] = ours["logprobs"]
         if call.messages != call.read.messages:
             body["messages"] = [{"role": turn.role, "content": turn.content} for turn in call.messages]
         if call.prompt != call.read.prompt:
@@ -171,6 +173,8 @@ class Heard(Progress):
 
     def __init__(self, call: Carried, provider: str | None) -> None:
         super().__init__(call, provider)
+        for_wrapper = call.sampling.logprobs and not call.read.sampling.logprobs
+        self._not_said = NOT_SAID | {"logprobs"} if for_wrapper else NOT_SAID
         self._reasons: dict[int, str] = {}
         self._usage_said: Mapping[str, Any] | None = None
         self._more: dict[str, Any] = {}
@@ -221,7 +225,8 @@ class Heard(Progress):
         spoken = any(name != "role" and value not in (None, "", []) for name, value in delta.items())
         if not spoken and not choice.get("text") and not choice.get("logprobs"):
             return None
-        said = {name: value for name, value in choice.items() if name not in NOT_SAID and (value or name != "logprobs")}
+        kept = ((name, value) for name, value in choice.items() if name not in self._not_said)
+        said = {name: value for name, value in kept if value or name != "logprobs"}
         if "message" in choice:  # an upstream that does not stream
             said["delta"] = delta
         read = self._piece(choice)

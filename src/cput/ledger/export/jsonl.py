@@ -6,6 +6,9 @@
     {"type": "call", ..., "attempts": [...], "charges": [...], "outcomes": [...]}
     {"type": "charge", ...}                             idle time, and charges whose call is not there
     {"type": "outcome", ...}                            outcomes that belong to no call so far
+    {"type": "grounds", ...}                            why a call was answered as it was that is not there
+
+A call's own grounds stand in it, as ``grounds``, where a policy chose.
 
 Field names are the ledger's columns. Charges that were replaced are kept, in the order they were written. An export of
 everything, read into an empty ledger, gives the same ledger; read twice it changes nothing.
@@ -21,7 +24,7 @@ from sqlalchemy import Connection, select
 from cput.ledger import schema
 from cput.ledger.export.atomic import check, whole_file
 from cput.ledger.export.lines import to_json
-from cput.ledger.export.scan import Progress, bundles, loose_charges, loose_outcomes
+from cput.ledger.export.scan import Progress, bundles, loose_charges, loose_grounds, loose_outcomes
 from cput.ledger.export.selection import Selection
 from cput.ledger.snapshot import snapshot
 from cput.ledger.store import Ledger
@@ -61,12 +64,14 @@ def _lines(connection: Connection, selection: Selection, progress: Progress) -> 
     yield from _windows(connection, {run["id"] for run in runs})
     total = selection.count(connection)
     for done, bundle in enumerate(bundles(connection, selection), start=1):
+        why = bundle.grounds
         yield {
             "type": "call",
             **to_json(schema.calls, bundle.call),
             "attempts": [to_json(schema.attempts, row, without=("call_id",)) for row in bundle.attempts],
             "charges": [to_json(schema.charges, row, without=("call_id",)) for row in bundle.charges],
             "outcomes": [to_json(schema.outcomes, row) for row in bundle.outcomes],
+            **({} if why is None else {"grounds": to_json(schema.grounds, why, without=("call_id",))}),
         }
         progress(done, total)
     yield from _loose(connection, selection, {run["id"] for run in runs})
@@ -102,3 +107,4 @@ def _loose(connection: Connection, selection: Selection, runs: set[str]) -> Iter
     if selection.everything:
         yield from ({"type": "charge", **to_json(schema.charges, row)} for row in loose_charges(connection))
         yield from ({"type": "outcome", **to_json(schema.outcomes, row)} for row in loose_outcomes(connection))
+        yield from ({"type": "grounds", **to_json(schema.grounds, row)} for row in loose_grounds(connection))

@@ -17,7 +17,7 @@ from cput.ledger import schema
 from cput.ledger.energy.use import Basis
 from cput.ledger.export.scan import AnyRow
 from cput.ledger.rows import RowTuple
-from cput.records import CountedBy, Finish, Message, Role, Sampling, Source
+from cput.records import CountedBy, Finish, Message, Option, Role, Sampling, Source
 
 Embeddable = str | tuple[int, ...]
 _JSON: dict[Table, dict[str, Any]] = {
@@ -29,6 +29,7 @@ _JSON: dict[Table, dict[str, Any]] = {
     },
     schema.attempts: {"usage_parts": dict[str, float]},
     schema.outcomes: {"detail": dict[str, Any]},
+    schema.grounds: {"options": tuple[Option, ...]},
     schema.runs: {"config": dict[str, Any], "environment": dict[str, Any]},
 }
 """Columns that hold JSON, and what they must read as."""

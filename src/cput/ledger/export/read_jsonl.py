@@ -22,7 +22,7 @@ from cput.ledger.writer import Placed
 
 BATCH = 500
 _CALL = schema.charges.c.keys().index("call_id")
-TYPES = ("cput", "run", "window", "call", "charge", "outcome")
+TYPES = ("cput", "run", "window", "call", "charge", "outcome", "grounds")
 
 
 class Read(NamedTuple):
@@ -121,6 +121,8 @@ def _taken(said: dict[str, Any], where: str) -> _Rows:
             return _Rows(charges=[from_json(schema.charges, said, where)])
         case "outcome":
             return _Rows([Placed("outcomes", from_json(schema.outcomes, said, where))])
+        case "grounds":
+            return _Rows([Placed("grounds", from_json(schema.grounds, said, where))])
         case _:
             raise InputError(f"{where}: {unknown('type', str(kind), TYPES)}")
 
@@ -143,6 +145,7 @@ def _window(said: dict[str, Any], where: str) -> _Rows:
 
 def _call(said: dict[str, Any], where: str) -> _Rows:
     attempts, charges, outcomes = (_list(said, name, where) for name in ("attempts", "charges", "outcomes"))
+    why = _list({"grounds": [said.pop("grounds")]}, "grounds", where) if "grounds" in said else []
     row = from_json(schema.calls, said, where)
     of_call = {"call_id": said["id"]}
     legs = (from_json(schema.attempts, one, f"{where}, attempts", **of_call) for one in attempts)
@@ -152,6 +155,7 @@ def _call(said: dict[str, Any], where: str) -> _Rows:
             Placed("calls", row),
             *(Placed("attempts", leg) for leg in legs),
             *(Placed("outcomes", word) for word in words),
+            *(Placed("grounds", from_json(schema.grounds, one, f"{where}, grounds", **of_call)) for one in why),
         ],
         charges=[from_json(schema.charges, one, f"{where}, charges", **of_call) for one in charges],
     )

@@ -32,6 +32,9 @@ class Bundle(NamedTuple):
     outcomes: Sequence[AnyRow]
     """Of ``outcomes``, by call id, external key or episode; by ``observed_s``."""
 
+    grounds: AnyRow | None = None
+    """Of ``grounds``; None where no policy chose, or nobody wrote it down."""
+
     def record(self) -> CallRecord:
         """Return the call as ``Ledger.calls`` does, with the charges in effect."""
         return CallRecord(
@@ -109,6 +112,13 @@ def loose_outcomes(connection: Connection) -> Iterator[AnyRow]:
     yield from _streamed(connection, table, ~known, table.c.id)
 
 
+def loose_grounds(connection: Connection) -> Iterator[AnyRow]:
+    """Yield the grounds of calls that the ledger does not have: nothing was sent for them, a cache answered."""
+    table, calls = schema.grounds, schema.calls.c
+    known = select(calls.id).where(calls.id == table.c.call_id).exists()
+    yield from _streamed(connection, table, ~known, table.c.call_id)
+
+
 def _streamed(
     connection: Connection, table: Table, which: ColumnElement[bool], order: ColumnElement[Any]
 ) -> Iterator[AnyRow]:
@@ -128,6 +138,7 @@ def _joined(connection: Connection, page: Sequence[AnyRow], texts: bool) -> Iter
     ids = [row.id for row in page]
     attempts = _grouped(connection, schema.attempts, "call_id", ids, texts=texts)
     charges = _grouped(connection, schema.charges, "call_id", ids)
+    grounds = _grouped(connection, schema.grounds, "call_id", ids)
     about = {
         key: _grouped(connection, schema.outcomes, key, _known(getattr(row, name) for row in page))
         for key, name in _JOINS.items()
@@ -139,6 +150,7 @@ def _joined(connection: Connection, page: Sequence[AnyRow], texts: bool) -> Iter
             attempts.get(row.id, ()),
             charges.get(row.id, ()),
             sorted(found.values(), key=lambda one: (one.observed_s, one.id)),
+            next(iter(grounds.get(row.id, ())), None),
         )
 
 

@@ -16,6 +16,7 @@ from cput.ledger.migrations import (
     m006_repricing,
     m007_keys_and_budgets,
     m008_embed,
+    m009_grounds,
 )
 
 
@@ -36,6 +37,7 @@ MIGRATIONS = (
     Migration(6, "repricing", m006_repricing.STATEMENTS),
     Migration(7, "keys_and_budgets", m007_keys_and_budgets.STATEMENTS),
     Migration(8, "embed", m008_embed.STATEMENTS),
+    Migration(9, "grounds", m009_grounds.STATEMENTS),
 )
 
 _JOURNAL = """
