@@ -76,6 +76,10 @@ class Certificate:
     """The floor as a share of the best single engine's quality; None where none was asked."""
     baseline_quality: float | None
     """Mean quality of the best single engine on the same prompts; None where none was given."""
+    levels: Mapping[str, float]
+    """Overall and for each slice: the quality to watch for from now on. Where the floor is a share of the best single
+    engine's quality, that is known as well as these prompts tell it: the share is taken of its lower bound, so that
+    with probability 1 - delta / 10 no level is above its true floor."""
     candidates: tuple[Candidate, ...]
     """In the order of testing, from the safest."""
     choice: int | None
@@ -140,7 +144,7 @@ class Certificate:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values; ``from_json`` reads them."""
-        return asdict(self) | {"slices": dict(self.slices), "made_on": self.made_on.isoformat()}
+        return asdict(self) | {"made_on": self.made_on.isoformat()}
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:

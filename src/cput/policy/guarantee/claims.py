@@ -17,7 +17,7 @@ from cput.workloads import Floor
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.bool_]
 
-_STEPS = 200  # of a bound that has to be searched for
+_STEPS = 100  # of the search for a bound: so many floors, then as many between the last that passed and the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,17 +56,21 @@ class Claim:
 
     def largest(self, place: int, members: Places, level: float) -> float:
         """Return the largest floor that one candidate would have passed, on some of the prompts; 0 where none is."""
-        quality, reference = self.quality[members, place, None], self.reference[members]
+        quality, reference = self.quality[members, place], self.reference[members]
         top = float(quality.mean() / reference.mean()) if reference.any() else 0.0
-        floors = np.linspace(0, top, _STEPS + 1)[1:]
+        low = 0.0
+        for _ in range(2):
+            floors = np.linspace(low, top, _STEPS + 1)[1:]
+            passed = self._passed(quality, reference, floors, level)
+            held = _STEPS if passed.all() else int(np.argmin(passed))  # those before the first that fails
+            low, top = (float(floors[held - 1]) if held else low), float(floors[min(held, _STEPS - 1)])
+        return low
+
+    def _passed(self, quality: Floats, reference: Floats, floors: Floats, level: float) -> Places:
         if self.method == "binomial":
-            passed = binomial(int(quality.sum()), len(quality), floors) <= level
-        else:
-            rows = quality - floors[None, :] * reference[:, None]
-            passed = betting(rows, lowest=max(top, 1e-9), level=level) <= level
-        failed = np.flatnonzero(~passed)
-        held = len(floors) if not len(failed) else int(failed[0])
-        return float(floors[held - 1]) if held else 0.0
+            return binomial(int(quality.sum()), len(quality), floors) <= level
+        margins = quality[:, None] - floors[None, :] * reference[:, None]
+        return betting(margins, lowest=max(float(floors[-1]), 1e-9), level=level) <= level
 
     def _margins(self, floor: float) -> Floats:
         return self.quality - floor * self.reference[:, None]
@@ -117,6 +121,19 @@ def claims_of(quality: Floats, floor: Floor, reference: Floats | None) -> tuple[
     if not claims:
         raise InputError("the floor asks nothing; give useful_rate, share_of_baseline or both")
     return tuple(claims)
+
+
+def lower_bound(quality: Floats, level: float) -> float:
+    """Return what the mean of ``quality``, each in [0, 1], is at least, with probability 1 - level."""
+    two_valued = bool(np.isin(quality, (0.0, 1.0)).all())
+    claim = Claim(
+        kind="useful_rate",
+        floor=1.0,
+        quality=quality[:, None],
+        reference=np.ones(len(quality)),
+        method="binomial" if two_valued else "betting",
+    )
+    return claim.largest(0, np.ones(len(quality), dtype=bool), level)
 
 
 def _in_range(name: str, values: Floats) -> None:

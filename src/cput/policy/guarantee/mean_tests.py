@@ -24,7 +24,7 @@ MOST_STAKED = 0.9
 """Of what would lose everything at the lowest margin: the most that is staked."""
 
 
-def binomial(useful: npt.NDArray[np.int64] | int, n: int, floor: float) -> Floats:
+def binomial(useful: npt.NDArray[np.int64] | int, n: int, floor: Floats | float) -> Floats:
     """Return the exact p-value of "the rate is below ``floor``" for each count of ``n`` answers."""
     return np.asarray(binom.sf(np.asarray(useful) - 1, n, floor), dtype=float)
 

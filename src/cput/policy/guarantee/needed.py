@@ -28,7 +28,7 @@ def prompts_for(margins: Floats, *, lowest: float, level: float) -> float:
         return math.inf
     by_error = ((norm.isf(level) + norm.isf(1 - POWER)) * deviation / mean) ** 2 * _LOST_TO_BETTING
     by_stake = math.log(1 / level) / math.log1p(MOST_STAKED / lowest * mean)
-    return max(by_error, by_stake)
+    return max(float(by_error), by_stake)
 
 
 def cheapest_way(needs: Sequence[float], own: Sequence[float], saves: Sequence[bool]) -> float:

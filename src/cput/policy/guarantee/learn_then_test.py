@@ -22,6 +22,7 @@ import numpy.typing as npt
 from cput.errors import InputError
 from cput.policy.guarantee.certificate import OVERALL, Candidate, Certificate, Held
 from cput.policy.guarantee.claims import Claim, claims_of
+from cput.policy.guarantee.levels import levels_of
 from cput.policy.guarantee.needed import cheapest_way, prompts_for
 from cput.policy.guarantee.sequence import in_sequence, shares
 from cput.workloads import Floor
@@ -77,7 +78,7 @@ def certify(
     quality, cost_usd = np.asarray(quality, dtype=float), np.asarray(cost_usd, dtype=float)
     _check(quality, cost_usd, delta, names, starts)
     claims = claims_of(quality, floor, reference)
-    within = {OVERALL: np.ones(len(quality), dtype=bool)} | _checked(slices or {}, len(quality))
+    within = {OVERALL: np.ones(len(quality), dtype=bool), **_checked(slices or {}, len(quality))}
     tried = _Tried(quality, claims, within)
     own = shares(quality.shape[1], delta=delta, starts=starts)
     verdicts = in_sequence(lambda place, level: bool(tried.p(level)[place] <= level), own)
@@ -105,6 +106,7 @@ def certify(
             useful_rate=floor.useful_rate,
             share_of_baseline=floor.share_of_baseline,
             baseline_quality=None if reference is None else float(np.mean(reference)),
+            levels=levels_of(floor, reference, within, delta / 10),
             candidates=candidates,
             choice=choice,
             bound=None if choice is None else tried.bound(choice, delta),
@@ -126,7 +128,8 @@ class _Tried:
 
     def p(self, level: float) -> Floats:
         """Return each candidate's largest p-value, of tests that aim at ``level``."""
-        return np.max(self._each(level), axis=0)
+        largest: Floats = np.max(self._each(level), axis=0)
+        return largest
 
     def held(self, place: int, level: float) -> tuple[Held, ...]:
         """Return one candidate's tests."""
