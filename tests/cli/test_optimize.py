@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cput.cli import main
-from cput.cli.optimize import split_items
+from cput.cli.searching import split_items
 from cput.ledger.store import Ledger
 from cput.workloads import load
 

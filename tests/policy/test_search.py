@@ -98,6 +98,13 @@ def test_every_way_to_serve_is_tried_once_and_retries_together_only_where_there_
     assert together == {legs for legs in Choices().attempts if legs > 2}
 
 
+def test_a_shared_tail_is_tried_in_front_only_with_a_prefix_cache():
+    plain, relaid = grid("m", Choices(), servable=False), grid("m", Choices(), servable=False, tail="rules")
+    assert {p.shared_first for p in relaid} == {None, "rules"}
+    assert all(p.prefix_cache for p in relaid if p.shared_first)
+    assert len(relaid) == len(plain) * 3 // 2
+
+
 @given(
     precision=st.sampled_from(["f16", "int8"]),
     concurrency=st.integers(1, 512),
@@ -113,10 +120,32 @@ def test_a_policy_file_gives_back_what_was_saved(tmp_path_factory, precision, co
     assert found.evidence == {"useful_rate": 0.25, "cpu": 'odd "name"'}
 
 
+def test_a_policy_of_several_engines_is_given_back_as_it_was_saved(tmp_path):
+    student = Policy(model="students/intents", engine="classifier", threshold=0.9, concurrency=8)
+    middle = Policy(model="m", attempts=4, abandon=True, retry_together=True)
+    last = Policy(model="gpt-4o", engine="openai", url="https://host/v1", api_key_env="KEY")
+    saved = student.followed_by(middle, last, stop="check", thresholds=[0.9])
+    save_policy(tmp_path / "p.toml", saved, {})
+    assert load_policy(tmp_path / "p.toml").policy == saved
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", r"no \[serve\]"),
+        ('[serve]\nmodel = "m"\nengine = "opnai"\n', "did you mean 'openai'"),
+        ('[serve]\nmodel = "m"\nengine = "openai"\n', r'the openai engine of \[serve\] needs url = "..."'),
+        ('[serve]\nmodel = "m"\nstop = "chek"\n', "did you mean 'check'"),
+        (
+            '[serve]\nmodel = "m"\n[[serve.then]]\nmodel = "n"\n',
+            r"\[serve\] is followed by another engine and has no stop",
+        ),
+        ('[serve]\nmodel = "m"\nstop = "confidence"\n[[serve.then]]\nmodel = "n"\n', "needs a threshold"),
+        ('[serve]\nmodel = "m"\nthen = "n"\n', r"then of \[serve\] is 'n'; allowed: tables"),
+        (
+            '[serve]\nmodel = "m"\nstop = "check"\n[[serve.then]]\nprecision = "int8"\n',
+            r"\[\[serve.then\]\] 1 needs model",
+        ),
         ("[serve]\n", "names no model"),
         ('[serve]\nmodel = "m"\nconcurency = 3\n', "did you mean 'concurrency'"),
         ('[serve]\nmodel = "m"\nconcurrency = "3"\n', "concurrency is '3'; allowed: int"),

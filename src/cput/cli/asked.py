@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cput.policy.file import Policy
+from cput.policy.policy import Policy
 from cput.protocols import Engine
 
 ATTEMPTS = 3

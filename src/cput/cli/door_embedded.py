@@ -6,17 +6,21 @@ Kept from ``door``, which a gateway of remote upstreams starts with: an engine b
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from cput.cli import plug
-from cput.cli.asked import BACKOFF_S, MAX_WAIT_S, Asked, Beside, Leaf
+from cput.cli.asked import ATTEMPTS, BACKOFF_S, MAX_WAIT_S, Asked, Beside, Leaf
+from cput.cli.checked import Checked
+from cput.cli.wrapped import wrapped
 from cput.engines import open_engine
+from cput.engines.openai import OpenAI
 from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
 from cput.errors import InputError
 from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook, device_rate
-from cput.measure.judge import useful
-from cput.policy import Abandoned, Persistent, Policy, load_policy, repeats_itself
+from cput.policy import Policy, load_policy
+from cput.policy.explain import Explained
 from cput.protocols import Engine
 from cput.records import Call
 from cput.serve.accounts import Accounts
@@ -25,7 +29,7 @@ from cput.serve.door import Door, Model
 from cput.serve.reserved import Reserved
 from cput.serve.serving import Serving, Stack, uncounted
 from cput.serve.watch import digest, follow
-from cput.workloads import load
+from cput.workloads import Workload, load
 
 COUNTED_CHARS = 200_000
 """Longer prompts are held for by their bytes; what they cost is settled as it was counted."""
@@ -84,30 +88,53 @@ class Embedded:
             self.device.end()
 
     def _stack(self, policy: Policy, name: str | None) -> Stack:
-        """Return the wrappers around an embedded engine as a policy says."""
-        asked, device = self._asked, self.device
-        leaf = (asked.leaf or open_leaf)(policy)
-        engine: Engine = Metered(
-            leaf,
-            self._door.tally,
-            run=None if device is None else device.run.id,
-            keep_text=asked.with_text,
-            prices=self._book if device is None else device,
-        )
-        if asked.legs > 1:
-            engine = Retried(engine, attempts=asked.legs, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S)
-        if policy.abandon:
-            engine = Abandoned(engine, _lost)
-        if policy.attempts > 1:
-            engine = _asked_again(engine, policy, asked.workload)
+        """Return the wrappers around a policy's engines."""
+        asked = self._asked
+        if asked.leaf is not None and sum(leg.engine == "openvino" for leg in policy.legs) > 1:
+            raise InputError("this policy runs several models, and engine replicas on Ray run one; leave --on ray out")
+        leaves = [self._leaf(leg) for leg in policy.legs]
+        checks = None if asked.workload is None else Checked(load(asked.workload))
+        lines = [self._line(leaf, leg) for leaf, leg in zip(leaves, policy.legs, strict=True)]
+        engine = wrapped(lines, policy, checks, name=name)
+        if policy.then:
+            engine = Explained(engine, self._door.ledger)
+        here = [leaf for leaf, leg in zip(leaves, policy.legs, strict=True) if leg.engine == "openvino"]
+        models = [cast("Leaf", leaf) for leaf in here]
+
+        async def started() -> None:
+            await asyncio.gather(*(leaf.start() for leaf in models))
+
         return Stack(
             engine_for=lambda _: engine,
             close=engine.aclose,
-            load=leaf.start,
+            load=started,
             policy=name,
-            words=f"{policy.model} on the embedded engine: {policy.settings}",
-            count_prompt=partial(_count, leaf) if isinstance(self._door.gate, Accounts) else uncounted,
+            words=plug.served_words(policy),
+            count_prompt=partial(_count, models[0]) if models and isinstance(self._door.gate, Accounts) else uncounted,
         )
+
+    def _leaf(self, leg: Policy) -> Engine:
+        if leg.engine == "openvino":
+            return (self._asked.leaf or open_leaf)(leg)
+        return plug.leaf(leg, Workload(name=""))
+
+    def _line(self, leaf: Engine, leg: Policy) -> Engine:
+        """Return one leaf on record, asked again where it is elsewhere or in several replicas."""
+        asked, device = self._asked, self.device
+        remote = isinstance(leaf, OpenAI)
+        engine: Engine = Metered(
+            leaf,
+            self._door.tally,
+            run=None if device is None or remote else device.run.id,
+            keep_text=asked.with_text,
+            prices=self._book if device is None or remote else device,
+            provider=leaf.provider if isinstance(leaf, OpenAI) else None,
+            model=leg.model if remote else None,
+        )
+        attempts = ATTEMPTS if remote else asked.legs
+        if attempts == 1:
+            return engine
+        return Retried(engine, attempts=attempts, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S)
 
 
 def _reserved(asked: Asked, door: Door, book: PriceBook) -> Reserved | None:
@@ -126,26 +153,6 @@ def _count(leaf: Leaf, call: Call) -> int | None:
     if len(said) > COUNTED_CHARS:  # a token is a byte or more; counting a megabyte would hold everybody up
         return len(said.encode())
     return leaf.count_tokens(said)
-
-
-def _lost(_: Call, text: str) -> str | None:
-    return "it repeats itself" if repeats_itself(text) else None
-
-
-def _asked_again(engine: Engine, policy: Policy, workload: str | None) -> Engine:
-    """Ask again where a check fails that needs no reference. Only an item's own check can tell, and only for it."""
-    if workload is None:
-        raise InputError("this policy asks again where a check fails; name whose check with --workload")
-    checked = load(workload)
-    plug.require_servable(checked)
-    items = {(call.messages, call.prompt): item for item in checked.items if (call := checked.call(item))}
-
-    def passes(call: Call, text: str) -> bool:
-        item = items.get((call.messages, call.prompt))
-        return item is None or useful(checked, item, text)
-
-    together, temperature = policy.retry_together, policy.retry_temperature
-    return Persistent(engine, passes, attempts=policy.attempts, together=together, temperature=temperature)
 
 
 def _name(policy: Policy) -> str:

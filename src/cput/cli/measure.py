@@ -175,7 +175,7 @@ async def _measure(
     engine = plug.metered(opened, book, run.id, workload, policy, prices=price_files)
     try:
         with console.status(f"loading {opened.words}"):
-            await plug.start(opened.engine)
+            await plug.start(opened)
         with watching(console, workload.name) as watch:
             return await measure_run(
                 workload,
@@ -248,11 +248,11 @@ def _open(asked: dict[str, Any], policy: Policy, workload: Workload, api_key: st
     if name not in engine_names():
         raise unknown("engine", name, engine_names())
     if name == "openvino" and not options:
-        return plug.embedded(policy, workload)
+        return plug.opened(policy, workload)
     if name == "openvino":
         folder = plug.model_folder(policy.model, policy.precision)
         options = {"max_seqs": policy.concurrency, "grammar": plug.needs_grammar(workload)} | options
-        return plug.Opened(open_engine(name, model=folder, **options), f"openvino {policy.model}: {policy.settings}")
+        return plug.Opened(open_engine(name, model=folder, **options), plug.words_of(policy))
     if name == "openai":
         if asked["base_url"] is None:
             raise InputError("engine openai needs --base-url, such as http://localhost:8000/v1")
@@ -280,7 +280,12 @@ def _run(
         workload=workload.name,
         workload_digest=workload.digest,
         engine=words,
-        config={"asked": asked, "load": load_words, "seed": asked["seed"], "held_back": policy.attempts > 1},
+        config={
+            "asked": asked,
+            "load": load_words,
+            "seed": asked["seed"],
+            "held_back": policy.attempts > 1 or bool(policy.then),
+        },
         environment=environment(),
         started_s=time.time(),
     )

@@ -1,9 +1,13 @@
-"""Plugging the parts together: from what a user names to an engine that meters, gives up and asks again."""
+"""Plugging the parts together: from what a user names to engines, metered."""
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cput.cli.checked import Checked
+from cput.cli.wrapped import wrapped
 from cput.compress import quantize
 from cput.engines import open_engine
 from cput.engines.openai import OpenAI
@@ -13,11 +17,9 @@ from cput.errors import InputError, unknown
 from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
-from cput.measure.judge import useful
 from cput.models import ModelStore
-from cput.policy import Abandoned, Persistent, Policy, repeats_itself
+from cput.policy import Policy
 from cput.protocols import Engine
-from cput.records import Call
 from cput.workloads import Workload
 
 PRECISIONS = ("f16", "int8", "int4")
@@ -25,12 +27,31 @@ REMOTE_ATTEMPTS = 3
 
 
 class Opened(NamedTuple):
-    """An engine for a run, and what the reports say about it."""
+    """The engines of a run, and what the reports say about them."""
 
     engine: Engine
-    """The leaf, not metered yet."""
+    """The leaf, not metered yet; of a policy with several, the first."""
     words: str
     """Engine, model and how it is run."""
+    then: tuple[Engine, ...] = ()
+    """The leaves of the legs that follow."""
+
+
+def opened(policy: Policy, workload: Workload) -> Opened:
+    """Open all engines that a policy names."""
+    first, *others = [leaf(leg, workload) for leg in policy.legs]
+    return Opened(first, words_of(policy), tuple(others))
+
+
+def words_of(policy: Policy) -> str:
+    """Return what the reports say about a policy's engines."""
+    return f"{policy.engine} {policy.short if policy.then else policy.model}: {policy.settings}"
+
+
+def served_words(policy: Policy) -> str:
+    """Return what is served, for people."""
+    where = "on the embedded engine" if policy.engine == "openvino" else f"by {policy.engine}"
+    return f"{policy.model} {where}: {policy.settings}"
 
 
 def embedded(policy: Policy, workload: Workload, *, draft: str | None = None) -> Opened:
@@ -46,7 +67,19 @@ def embedded(policy: Policy, workload: Workload, *, draft: str | None = None) ->
         draft=draft,
         grammar=needs_grammar(workload),
     )
-    return Opened(engine, f"openvino {policy.model}: {policy.settings}")
+    return Opened(engine, words_of(policy))
+
+
+def leaf(leg: Policy, workload: Workload) -> Engine:
+    """Open the one engine that a leg names."""
+    if leg.engine == "openai":
+        assert leg.url is not None, "a policy file is read with it, and --engines gives it"
+        return OpenAI(leg.model, leg.url, api_key=os.environ.get(leg.api_key_env or "", ""))
+    if leg.engine == "replay":
+        return open_engine("replay", file=leg.recording, model=leg.model)
+    if leg.engine == "classifier":
+        return open_engine("classifier", model=leg.model, threshold=leg.threshold)
+    return embedded(leg, workload).engine
 
 
 def remote(model: str, base_url: str, api_key: str | None) -> Opened:
@@ -77,55 +110,28 @@ def metered(
     *,
     prices: Sequence[Path] = (),
 ) -> Engine:
-    """Return the wrappers around a leaf: every leg is metered, lost answers are given up, failed ones asked again.
+    """Return the wrappers around the leaves: every leg is metered, lost answers are given up, failed ones asked again.
 
     A remote engine's legs are charged by their tokens where a price is known; ``prices`` are the user's price files.
     """
-    engine: Engine
-    if isinstance(opened.engine, OpenAI):
+    meter = partial(_metered_leaf, ledger=ledger, run=run, prices=prices)
+    leaves = [meter(leaf) for leaf in (opened.engine, *opened.then)]
+    return leaves[0] if policy is None else wrapped(leaves, policy, Checked(workload))
+
+
+def _metered_leaf(leaf: Engine, *, ledger: Ledger, run: str, prices: Sequence[Path]) -> Engine:
+    if isinstance(leaf, OpenAI):
         book = PriceBook.load(prices)
-        leaf = opened.engine
         engine = Metered(leaf, ledger, run=run, keep_text=True, prices=book, provider=leaf.provider, model=leaf.model)
-        engine = Retried(engine, attempts=REMOTE_ATTEMPTS)
-    else:
-        engine = Metered(opened.engine, ledger, run=run, keep_text=True)
-    items = {item.id: item for item in workload.items}
-
-    def passes(call: Call, text: str) -> bool:
-        return call.item is not None and useful(workload, items[call.item], text)
-
-    def lost(call: Call, text: str) -> str | None:
-        item = items[call.item] if call.item is not None else None
-        why = workload.hopeless(item, text) if item is not None else None
-        return why or ("it repeats itself" if repeats_itself(text) else None)
-
-    if policy is not None and policy.abandon:
-        engine = Abandoned(engine, lost)
-    if policy is not None and policy.attempts > 1:
-        require_servable(workload)
-        engine = Persistent(
-            engine,
-            passes,
-            attempts=policy.attempts,
-            together=policy.retry_together,
-            temperature=policy.retry_temperature,
-        )
-    return engine
+        return Retried(engine, attempts=REMOTE_ATTEMPTS)
+    return Metered(leaf, ledger, run=run, keep_text=True, prices=None)
 
 
-def require_servable(workload: Workload) -> None:
-    """Refuse to ask again by a check that needs the reference answer: at serving time nobody has it."""
-    if not workload.servable:
-        raise InputError(
-            f"workload '{workload.name}' is judged against reference answers, which a server does not have; "
-            "attempts above 1 need checks without references (ifeval, json_schema)"
-        )
-
-
-async def start(engine: Engine) -> None:
-    """Load an embedded model before the device's window begins; other engines have nothing to load."""
-    if isinstance(engine, OpenVino):
-        await engine.start()
+async def start(opened: Opened) -> None:
+    """Load embedded models before the device's window begins; other engines have nothing to load."""
+    for engine in (opened.engine, *opened.then):
+        if isinstance(engine, OpenVino):
+            await engine.start()
 
 
 def engine_options(pairs: tuple[str, ...]) -> Mapping[str, object]:

@@ -44,9 +44,10 @@ class TurnTiming:
 async def measure_standard(asked: dict[str, Any], api_key: str | None, console: Console, *, as_json: bool) -> None:
     """Hold the conversation three times (after one to warm up) and print its medians and its cost."""
     rate = device_rate(asked["rate"], asked["device"])
-    engine, words = _open(asked, api_key)
+    opened = _open(asked, api_key)
+    engine, words = opened.engine, opened.words
     try:
-        await plug.start(engine)
+        await plug.start(opened)
         await conversation(engine)
         rounds = []
         for number_of in range(ROUNDS):
@@ -95,19 +96,17 @@ async def conversation(engine: Engine) -> tuple[list[TurnTiming], list[Usage]]:
     return timings, usages
 
 
-def _open(asked: dict[str, Any], api_key: str | None) -> tuple[Engine, str]:
+def _open(asked: dict[str, Any], api_key: str | None) -> plug.Opened:
     empty = Workload(name=NAME)
     if asked["engine"] == "openvino":
         policy = Policy(model=asked["model"], precision=asked["precision"], prefix_cache=True)
-        opened = plug.embedded(policy, empty)
-    elif asked["engine"] == "openai":
+        return plug.embedded(policy, empty)
+    if asked["engine"] == "openai":
         if asked["base_url"] is None:
             raise InputError("engine openai needs --base-url, such as http://localhost:8000/v1")
-        opened = plug.remote(asked["model"], asked["base_url"], api_key)
-    else:
-        options = plug.engine_options(tuple(asked["option"]))
-        opened = plug.Opened(open_engine(asked["engine"], **options), asked["engine"])
-    return opened.engine, opened.words
+        return plug.remote(asked["model"], asked["base_url"], api_key)
+    options = plug.engine_options(tuple(asked["option"]))
+    return plug.Opened(open_engine(asked["engine"], **options), asked["engine"])
 
 
 def _body(

@@ -1,15 +1,18 @@
 """Judging one item: either its answer's text, or the log-probabilities of the texts that its check names."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from cput.errors import EngineError
 from cput.protocols import Engine
-from cput.records import Call, Outcome, Sampling, Source
+from cput.records import Call, Outcome, Piece, Sampling, Source
 from cput.workloads import Check, Item, Judgement, Score, ScoredCheck, Workload
 
+CONFIDENCE = "confidence"
+"""Key in an outcome's ``detail``: the geometric mean of the chosen tokens' probabilities."""
 SCORING = Sampling(max_new_tokens=0, echo=True)
 
 
@@ -31,11 +34,19 @@ async def answer_and_judge(workload: Workload, item: Item, call: Call, engine: E
         judgement = check.judge_scores(item, await _scores(check.texts(item), call, engine))
     else:
         answer = engine.answer(call)
-        text = await answer.text()
+        pieces = [piece async for piece in answer]
         if check is None:
             return None
-        return outcome_of(call, check.name, check.judge(item, text), answer.ending.attempt)
+        judgement = check.judge(item, "".join(piece.text for piece in pieces))
+        said = outcome_of(call, check.name, judgement, answer.ending.attempt)
+        return replace(said, detail=dict(said.detail) | confidence_in(pieces))
     return outcome_of(call, check.name, judgement)
+
+
+def confidence_in(pieces: Sequence[Piece]) -> dict[str, float]:
+    """Return what an answer says of itself, where its tokens came with log-probabilities: their geometric mean."""
+    logprobs = [logprob for piece in pieces for logprob in piece.logprobs]
+    return {CONFIDENCE: math.exp(sum(logprobs) / len(logprobs))} if logprobs else {}
 
 
 def useful(workload: Workload, item: Item, text: str) -> bool:

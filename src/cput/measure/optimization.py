@@ -37,6 +37,12 @@ class Candidate:
     """Why it has that status, in a sentence."""
     rung: int
     """The last round of successive halving that it entered, from 0."""
+    ttft_p50_s: float | None = None
+    """Median seconds to the first token that a caller saw."""
+    front: bool = False
+    """Whether none that was judged as far is as good in cost, useful rate and TTFT, and better in one."""
+    replayed: bool = False
+    """Whether it was put together from answers on record: nothing was asked for it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dicts, numbers and strings; infinite bounds become the string "unbounded"."""
@@ -51,6 +57,9 @@ class Candidate:
             "status": self.status,
             "reason": self.reason,
             "rung": self.rung,
+            "ttft_p50_s": self.ttft_p50_s,
+            "front": self.front,
+            "replayed": self.replayed,
         }
 
 
@@ -78,6 +87,10 @@ class Optimization:
     """Whether the winner's useful rate is proven not lower, in the sense of ``confidence_note``."""
     confidence_note: str
     """The test behind ``not_lower``: its confidence and margin, in a sentence."""
+    certificate: Mapping[str, Any] | None = None
+    """The winner's certificate as plain values; None where the workload states no floor."""
+    threshold_note: str | None = None
+    """What is certified of letting a first engine's sure answers stand; None where a check decides, or one engine."""
     policy_path: str | None
     """The policy file that was written for the winner."""
     search_s: float
@@ -98,6 +111,8 @@ class Optimization:
             "useful_rate_difference": _interval_json(self.useful_rate_difference),
             "not_lower": self.not_lower,
             "confidence_note": self.confidence_note,
+            "certificate": None if self.certificate is None else dict(self.certificate),
+            "threshold_note": self.threshold_note,
             "policy_path": self.policy_path,
             "search_s": self.search_s,
             "environment": dict(self.environment),

@@ -3,67 +3,26 @@
 [serve]
 model = "smollm2-135m-instruct"
 precision = "int8"
-max_seqs = 32
-...
+concurrency = 64
+stop = "check"
+
+[[serve.then]]
+model = "gemma-3-270m"
+
 [evidence]
 useful_rate = 0.21
-...
+
+``then`` are the engines that are asked, in turn, where the one before is not let stand.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from cput.errors import InputError, SetupError, unknown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How a workload is served."""
-
-    model: str
-    """Name in the model store, or a model folder."""
-    precision: str = "f16"
-    """Weights: f16, int8 or int4."""
-    kv_precision: str | None = None
-    """KV cache: f16, bf16, u8, u4; None leaves it to the engine."""
-    concurrency: int = 1
-    """Calls in the batch at once."""
-    prefix_cache: bool = False
-    """Reuse the KV of shared prompt prefixes."""
-    prompt_lookup: bool = False
-    """Speculate from n-grams of the prompt."""
-    attempts: int = 1
-    """Most legs of a call whose answer fails the check."""
-    retry_together: bool = False
-    """Send the second and later legs at the same time and take the first that passes."""
-    retry_temperature: float = 0.7
-    """Temperature of the second and later legs."""
-    abandon: bool = False
-    """Hang up on answers that can't become useful."""
-
-    @property
-    def words(self) -> str:
-        """The policy in a few words, for reports."""
-        at_once = "one at a time" if self.concurrency == 1 else f"{self.concurrency} at once"
-        return ", ".join([self.precision.upper(), at_once, *self._extras])
-
-    @property
-    def settings(self) -> str:
-        """The policy in a few words where the arrivals are said apart."""
-        return ", ".join([self.precision.upper(), *self._extras])
-
-    @property
-    def _extras(self) -> list[str]:
-        parts = [f"KV {self.kv_precision}"] if self.kv_precision else []
-        parts += ["prefix cache"] if self.prefix_cache else []
-        parts += ["prompt lookup"] if self.prompt_lookup else []
-        parts += ["abandons lost answers"] if self.abandon else []
-        how = ", retries together" if self.retry_together else ""
-        parts += [f"up to {self.attempts} attempts{how}"] if self.attempts > 1 else []
-        return parts
+from cput.policy.policy import ENGINES, STOPS, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +41,9 @@ def save_policy(path: Path, policy: Policy, evidence: Mapping[str, Any]) -> None
     Raises:
         SetupError: the file can't be written there.
     """
-    lines = ["# Written by `cput optimize`; serve or measure it with --policy.", "[serve]"]
-    lines += [f"{f.name} = {_toml(value)}" for f in fields(policy) if (value := getattr(policy, f.name)) is not None]
+    lines = ["# Written by `cput optimize`; serve or measure it with --policy.", "[serve]", *_settings(policy)]
+    for leg in policy.then:
+        lines += ["", "[[serve.then]]", *_settings(leg)]
     lines += ["", "[evidence]"]
     lines += [f"{key} = {_toml(value)}" for key, value in evidence.items() if value is not None]
     partial = path.with_suffix(path.suffix + ".partial")
@@ -110,17 +70,61 @@ def load_policy(path: Path) -> PolicyFile:
     serve = table.get("serve")
     if not isinstance(serve, dict):
         raise InputError(f'policy file {path} has no [serve] table; it needs at least model = "..."')
+    return PolicyFile(policy=_policy(path, "[serve]", serve), evidence=table.get("evidence", {}))
+
+
+def _policy(path: Path, where: str, table: Mapping[str, Any]) -> Policy:
+    """Return the policy that a table of a policy file says."""
     types = get_type_hints(Policy)
-    for key, value in serve.items():
+    for key, value in table.items():
         if key not in types:
-            raise unknown(f"key of [serve] in {path}", key, types)
+            raise unknown(f"key of {where} in {path}", key, types)
+        if key == "then":
+            continue
         allowed = get_args(types[key]) or (types[key],)
         if type(value) not in allowed and not (float in allowed and type(value) is int):
             names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
             raise InputError(f"{path}: {key} is {value!r}; allowed: {names}")
-    if "model" not in serve:
-        raise InputError(f'policy file {path} names no model; [serve] needs model = "..."')
-    return PolicyFile(policy=Policy(**serve), evidence=table.get("evidence", {}))
+    if "model" not in table:
+        raise InputError(f'policy file {path} names no model; {where} needs model = "..."')
+    engine, stop = table.get("engine", "openvino"), table.get("stop")
+    if engine not in ENGINES:
+        raise unknown(f"engine of {where} in {path}", engine, ENGINES)
+    if (needs := ENGINES[engine]) is not None and needs not in table:
+        raise InputError(f'{path}: the {engine} engine of {where} needs {needs} = "..."')
+    if stop is not None and stop not in STOPS:
+        raise unknown(f"stop of {where} in {path}", stop, STOPS)
+    return Policy(**{**table, "then": _then(path, where, table)})
+
+
+def _then(path: Path, where: str, table: Mapping[str, Any]) -> tuple[Policy, ...]:
+    """Return the legs that follow; every one but the last must say what lets its answer stand."""
+    listed = table.get("then", [])
+    if not isinstance(listed, list) or not all(isinstance(leg, dict) and "then" not in leg for leg in listed):
+        raise InputError(f"{path}: then of {where} is {listed!r:.60}; allowed: tables [[serve.then]], one an engine")
+    legs = tuple(_policy(path, f"[[serve.then]] {number}", leg) for number, leg in enumerate(listed, 1))
+    before = (table, *listed)[: len(legs)]
+    for place, leg in enumerate(before):
+        if leg.get("stop") is None and leg.get("engine") != "classifier":
+            named = where if place == 0 else f"[[serve.then]] {place}"
+            raise InputError(
+                f"{path}: {named} is followed by another engine and has no stop; allowed: {_listed(STOPS)}"
+            )
+        if leg.get("stop") == "confidence" and leg.get("threshold") is None:
+            raise InputError(f'{path}: stop = "confidence" of {where} needs a threshold; allowed: a number from 0 to 1')
+    return legs
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _settings(policy: Policy) -> list[str]:
+    """Return the lines of a policy's own settings; of an engine elsewhere, only those that are not plain."""
+    here = policy.engine == "openvino"
+    named = [(f.name, getattr(policy, f.name), f.default) for f in fields(policy) if f.name != "then"]
+    said = [(name, value) for name, value, plain in named if value is not None and (here or value != plain)]
+    return [f"{name} = {_toml(value)}" for name, value in said if (name, value) != ("engine", "openvino")]
 
 
 def _toml(value: Any) -> str:

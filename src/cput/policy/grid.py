@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import product
 
-from cput.policy.file import Policy
+from cput.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +38,16 @@ QUICK = Choices(
 """A search of a minute or two: the choices that made the difference in the full one (see LOG.md)."""
 
 
-def grid(model: str, choices: Choices, *, servable: bool) -> tuple[Policy, ...]:
-    """Return all combinations for ``model``, each once; the one nearest to plain F16 batching comes first."""
+def grid(model: str, choices: Choices, *, servable: bool, tail: str = "") -> tuple[Policy, ...]:
+    """Return all combinations for ``model``, each once; the one nearest to plain F16 batching comes first.
+
+    ``tail`` is what all prompts end with (see ``layout``): with a prefix cache it is tried in front of them too.
+    """
     ways = retries(choices) if servable else ((1, False),)
     abandon = choices.abandon if servable else (False,)
-    combinations = product(
-        choices.precisions, choices.kv_precisions, choices.concurrencies, choices.prefix_cache, ways, abandon
-    )
+    prefixes: list[tuple[bool, str | None]] = [(kept, None) for kept in choices.prefix_cache]
+    prefixes += [(True, tail)] if tail and True in choices.prefix_cache else []
+    combinations = product(choices.precisions, choices.kv_precisions, choices.concurrencies, prefixes, ways, abandon)
     return tuple(
         Policy(
             model=model,
@@ -52,11 +55,12 @@ def grid(model: str, choices: Choices, *, servable: bool) -> tuple[Policy, ...]:
             kv_precision=kv,
             concurrency=concurrency,
             prefix_cache=prefix,
+            shared_first=first,
             attempts=legs,
             retry_together=together,
             abandon=give_up,
         )
-        for precision, kv, concurrency, prefix, (legs, together), give_up in combinations
+        for precision, kv, concurrency, (prefix, first), (legs, together), give_up in combinations
     )
 
 

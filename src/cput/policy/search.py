@@ -11,13 +11,14 @@ The winner is then confirmed on items that the search never saw (``expected_boun
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from scipy import special
 
 from cput.ledger.compare import tango_bound
 from cput.ledger.facts import Fact
 from cput.measure.result import Measurement
-from cput.policy.file import Policy
+from cput.policy.policy import Policy
 from cput.records import Verdict
 from cput.workloads import Item
 
@@ -43,12 +44,27 @@ class Contestant:
     """Useful calls."""
     judged: int = field(default=0)
     """Calls with a verdict."""
+    replayed: bool = False
+    """Whether its facts are put together from other contestants' recorded answers, and nothing was asked for it."""
+    ttft_s: dict[str, float | None] = field(default_factory=dict)
+    """Seconds from sending to the first token that the caller saw, by item; None is unknown."""
+    e2e_s: dict[str, float | None] = field(default_factory=dict)
+    """Seconds from sending to the end, by item."""
 
-    def take(self, measured: Measurement, facts: tuple[Fact, ...], rung: int) -> None:
+    def take(self, measured: Measurement | None, facts: tuple[Fact, ...], rung: int) -> None:
         """Take in what a round found."""
         self.measurement, self.facts, self.rung = measured, facts, rung
         self.judged = sum(fact.verdict is not Verdict.PENDING for fact in facts)
         self.useful = sum(fact.verdict is Verdict.USEFUL for fact in facts)
+        if measured is not None:
+            self.ttft_s = {row.item: row.ttft_s for row in measured.rows}
+            self.e2e_s = {row.item: row.e2e_s for row in measured.rows}
+
+    @property
+    def ttft_p50_s(self) -> float | None:
+        """Median seconds to the first token, over its items with a known one."""
+        known = [said for fact in self.facts if (said := self.ttft_s.get(fact.item or "")) is not None]
+        return median(known) if known else None
 
 
 Try = Callable[[Policy, Sequence[Item]], Awaitable[tuple[Measurement, tuple[Fact, ...]]]]
@@ -74,7 +90,7 @@ async def halve(
             one.take(*await run_policy(one.policy, items[:size]), rung)
         drop_below_floor(running, floor)
         running = [one for one in running if one.dropped is None]
-        if size == len(items) or len(running) <= 2:
+        if size == len(items) or (len(running) <= 2 and len({one.policy.model for one in race}) == 1):
             return race
         drop_slower_half(running)
         size, rung = min(size * 2, len(items)), rung + 1
@@ -91,10 +107,12 @@ def drop_below_floor(race: Sequence[Contestant], floor: float | None) -> None:
 
 
 def drop_slower_half(race: Sequence[Contestant]) -> None:
-    """Keep the half with the lowest shrunk cost per useful token, at least two."""
+    """Keep the half with the lowest shrunk cost per useful token, at least two, and one of each model."""
     keep = max(2, (len(race) + 1) // 2)
-    for place, one in enumerate(ranked(race), 1):
-        if place > keep:
+    places = ranked(race)
+    best = {one.policy.model: one for one in reversed(places)}  # a dear model may be the one that others fall back on
+    for place, one in enumerate(places, 1):
+        if place > keep and best[one.policy.model] is not one:
             one.dropped = f"place {place} of {len(race)} by cost per useful token in round {one.rung + 1}"
 
 
@@ -104,8 +122,8 @@ def ranked(race: Sequence[Contestant]) -> list[Contestant]:
 
 
 def shrunk_cost(one: Contestant, race: Sequence[Contestant]) -> float:
-    """Return cost per useful token with the useful rate shrunk towards its peers' (same number of attempts)."""
-    peers = [other for other in race if other.policy.attempts == one.policy.attempts]
+    """Return cost per useful token with the useful rate shrunk towards its peers' (same models, same attempts)."""
+    peers = [other for other in race if _kind(other.policy) == _kind(one.policy)]
     judged = sum(other.judged for other in peers)
     useful = sum(other.useful for other in peers)
     tokens = sum(fact.useful_tokens or 0 for other in peers for fact in other.facts)
@@ -114,6 +132,10 @@ def shrunk_cost(one: Contestant, race: Sequence[Contestant]) -> float:
     rate = (one.useful + SHRINKAGE_CALLS * useful / judged) / (one.judged + SHRINKAGE_CALLS)
     cost_per_call = sum(fact.cost or 0.0 for fact in one.facts) / one.judged
     return cost_per_call / (rate * tokens / useful)
+
+
+def _kind(policy: Policy) -> tuple[tuple[str, int], ...]:
+    return tuple((leg.model, leg.attempts) for leg in policy.legs)
 
 
 def expected_bound(one: Contestant, against: Contestant, confirm_items: int, margin: float) -> float:

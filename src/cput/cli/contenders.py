@@ -1,0 +1,74 @@
+"""What ``--engines`` names: the engines that a search may use, each with the ways to run it.
+
+    smollm2-135m-instruct            a model of this machine, in all precisions and batches that the search tries
+    gemma-3-270m:int8                one precision of it
+    http://10.0.0.5:8000/v1#qwen     a model of an OpenAI-compatible server
+    students/intents                 a student: a folder that `cput student fit` wrote
+
+Of engines that are not of this machine there is one way each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cput.cli.plug import PRECISIONS
+from cput.errors import InputError
+from cput.policy import Policy
+from cput.policy.grid import Choices, grid, reference
+
+API_KEY_ENV = "OPENAI_API_KEY"
+
+
+def contenders(specs: Sequence[str], choices: Choices, *, servable: bool, tail: str = "") -> tuple[Policy, ...]:
+    """Return all ways to run the engines named, each once; the plain way of the first one comes first.
+
+    ``tail`` is what all prompts end with (see ``layout.shared_tail``).
+
+    Raises:
+        InputError: a name that is none of the forms above, or an engine that is named twice.
+    """
+    found: list[Policy] = []
+    for spec in specs:
+        ways = _ways(spec, choices, servable=servable, tail=tail)
+        if any(way.model == other.model and way.engine == other.engine for way in ways for other in found):
+            raise InputError(f"--engines names {spec} twice; name each engine once")
+        found += ways
+    return tuple(dict.fromkeys(found))
+
+
+def plain(spec: str) -> Policy:
+    """Return the way most people run the engine: one call at a time, no tricks.
+
+    Raises:
+        InputError: it names no engine, or several.
+    """
+    ways = _ways(spec, Choices(), servable=False)
+    if len({way.model for way in ways}) > 1:
+        models = ", ".join(way.model for way in ways)
+        raise InputError(f"{spec} holds several models ({models}); name the one that serves today as {spec}#MODEL")
+    first = ways[0]
+    return replace(
+        Policy(model=first.model),
+        engine=first.engine,
+        url=first.url,
+        api_key_env=first.api_key_env,
+        recording=first.recording,
+        threshold=first.threshold,
+    )
+
+
+def _ways(spec: str, choices: Choices, *, servable: bool, tail: str = "") -> list[Policy]:
+    at_once = max(choices.concurrencies)
+    if spec.startswith(("http://", "https://")):
+        url, hash_, model = spec.partition("#")
+        if not hash_ or not model:
+            raise InputError(f"--engines {spec} names no model; write {spec.rstrip('#')}#MODEL")
+        return [Policy(model=model, engine="openai", url=url, api_key_env=API_KEY_ENV, concurrency=at_once)]
+    if (Path(spec) / "student.json").is_file():
+        return [Policy(model=spec, engine="classifier", concurrency=at_once)]
+    model, _, precision = spec.rpartition(":")
+    if not model or precision not in PRECISIONS:
+        return [reference(spec, choices), *grid(spec, choices, servable=servable, tail=tail)]
+    one = replace(choices, precisions=(precision,))
+    return [replace(reference(model, one), precision=precision), *grid(model, one, servable=servable, tail=tail)]
