@@ -4,7 +4,7 @@ Times are seconds, shares are of 1. ``None`` is unknown, an infinite bound is un
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from cput.ledger.interval import Interval
@@ -64,6 +64,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """One way of answering without a policy, which a policy must beat to be worth its name."""
+
+    name: str
+    """best single, cheapest within 1 point, by category, random mix, oracle."""
+    words: str
+    """What it did."""
+    useful_rate: float
+    """Share of useful answers, on recorded answers that nothing was chosen by."""
+    cost_per_call: float
+    """Mean cost of a call, in the candidates' unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
     """A whole search: the way it was, the cheapest way that keeps its quality, and all that was tried between."""
 
@@ -89,6 +103,8 @@ class Optimization:
     """The test behind ``not_lower``: its confidence and margin, in a sentence."""
     certificate: Mapping[str, Any] | None = None
     """The winner's certificate as plain values; None where the workload states no floor."""
+    beside: tuple[Beside, ...] = ()
+    """The honest baselines, on the search's items; empty where there is one engine only."""
     threshold_note: str | None = None
     """What is certified of letting a first engine's sure answers stand; None where a check decides, or one engine."""
     policy_path: str | None
@@ -112,6 +128,7 @@ class Optimization:
             "not_lower": self.not_lower,
             "confidence_note": self.confidence_note,
             "certificate": None if self.certificate is None else dict(self.certificate),
+            "beside": [asdict(each) for each in self.beside],
             "threshold_note": self.threshold_note,
             "policy_path": self.policy_path,
             "search_s": self.search_s,

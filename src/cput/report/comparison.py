@@ -7,6 +7,7 @@ from cput.measure.optimization import Candidate, Optimization
 from cput.measure.result import Measurement
 from cput.report import page, sections, words
 from cput.report.calls import changed
+from cput.report.certificate import certificate_facts
 from cput.report.html import cput_tile, rate_tile
 from cput.report.markup import Child, join, tag
 from cput.report.pareto import pareto_figure
@@ -35,6 +36,8 @@ def comparison_html(result: Optimization) -> str:
         page.notes(*sentences(r)),
         page.section("Baseline and winner", _side_by_side(r)),
         page.section("All candidates", pareto_figure(r), _candidates(r)),
+        page.section("Beside it", _beside(r)) if r.beside else None,
+        page.section("Certificate", certificate_facts(r.certificate, r.confidence_note, r.threshold_note)),
         page.section("What a million tokens cost", _waterfalls(both)),
         page.section("Latency", sections.latency(both)),
         page.section("Useful by slice", page.columns(*(_part(name, slices(m)) for name, m in both), class_="grid two")),
@@ -62,6 +65,8 @@ def quality(result: Optimization) -> str:
 def sentences(result: Optimization) -> tuple[str, ...]:
     """Return what a reader must know, each once: the notes of the search, then those of both measurements."""
     found = [_SAME_TOKENS]
+    if any(candidate.replayed for candidate in result.candidates):
+        found.append("What asks several engines in turn was put together from their answers on record, then confirmed.")
     if not result.not_lower:
         found.append("That the winner is not less useful is not proven: more calls, or a margin, would decide it.")
     if result.baseline.cput_unit != result.winner.cput_unit:
@@ -140,10 +145,31 @@ def _candidates(r: Optimization) -> Markup:
         Column("useful, % [95 %]"),
         Column(f"{words.per_million_unit(r.baseline.cput_unit)} [95 %]"),
         Column("tokens/s"),
+        Column("TTFT p50, s"),
+        text("front"),
         text("reason"),
     )
     rows = [_candidate_cells(index, candidate, r) for index, candidate in enumerate(r.candidates, 1)]
     return table(columns, rows, sortable=True, class_="candidates")
+
+
+def _beside(r: Optimization) -> Markup:
+    columns = (text("way"), text("who answers"), Column("useful, %"), Column(f"cost of a call, {r.baseline.cput_unit}"))
+    rows = [
+        (
+            each.name,
+            words.clip(each.words, _MOST_REASON),
+            words.share(each.useful_rate),
+            words.quantity(each.cost_per_call),
+        )
+        for each in r.beside
+    ]
+    told = tag(
+        "p",
+        "Without a policy, by the answers on record to the search's items: what is chosen is chosen on one half, and "
+        "these figures are of the other. The oracle knows beforehand who will be right; nobody can be better.",
+    )
+    return join([told, table(columns, rows)])
 
 
 def _candidate_cells(index: int, c: Candidate, r: Optimization) -> tuple[Child, ...]:
@@ -158,6 +184,8 @@ def _candidate_cells(index: int, c: Candidate, r: Optimization) -> tuple[Child, 
         words.bare_rate(c.useful_rate),
         f"{cost}{other}",
         words.quantity(c.tokens_per_s),
+        words.quantity(c.ttft_p50_s),
+        "on it" if c.front else "",
         words.clip(c.reason, _MOST_REASON),
     )
 

@@ -26,6 +26,7 @@ def comparison_card(result: Optimization) -> RenderableType:
         ("", r.confidence_note),
         ("winner", r.winner_name),
         ("baseline", f"{r.baseline.engine}, {r.baseline.load}"),
+        *([("sure answers", r.threshold_note)] if r.threshold_note else []),
         ("policy", r.policy_path or "none written"),
         ("search", f"{words.quantity(r.search_s, 's')}, {len(r.candidates)} candidates"),
     ]
@@ -39,6 +40,7 @@ def comparison_card(result: Optimization) -> RenderableType:
         waterfall_grid([("baseline", r.baseline), ("winner", r.winner)]),
         Text(),
         *_candidates(r),
+        *_besides(r),
         *notes(sentences(r)),
     )
 
@@ -74,6 +76,19 @@ def _two(m: Measurement, index: int) -> str:
     return f"{words.latency(found.p50, metric)} / {words.latency(found.p95, metric)} {metric.unit}"
 
 
+def _besides(r: Optimization) -> list[RenderableType]:
+    if not r.beside:
+        return []
+    grid = figures("without a policy", "useful, %", f"cost of a call, {r.baseline.cput_unit}")
+    for each in r.beside:
+        grid.add_row(
+            Text(clean(words.clip(f"{each.name}: {each.words}", 80))),
+            words.share(each.useful_rate),
+            words.quantity(each.cost_per_call),
+        )
+    return [Text(), grid]
+
+
 def _candidates(r: Optimization) -> list[RenderableType]:
     grid = figures("candidate", "calls", "useful, %", words.per_million_unit(r.baseline.cput_unit), "status")
     for candidate in r.candidates[:_MOST_CANDIDATES]:
@@ -84,7 +99,7 @@ def _candidates(r: Optimization) -> list[RenderableType]:
             words.count(candidate.calls),
             words.share(candidate.useful_rate.value),
             cost,
-            Text(candidate.status, style=style),
+            Text(f"{candidate.status}, on the front" if candidate.front else candidate.status, style=style),
         )
     left = len(r.candidates) - _MOST_CANDIDATES
     return [grid, *([Text(f"and {left} more in the report", style="dim")] if left > 0 else [])]
