@@ -166,7 +166,7 @@ async def test_an_abstention_says_how_sure_the_student_was_and_no_error_is_quote
     _, engine = two(Says("student", error=Abstained("unsure of 'my secret'")), Says("large"), None)
     _, ending = await heard(engine, ask())
     first = ending.grounds.options[0]
-    assert (first.note, first.score, first.threshold) == ("abstained", 0.4, None)
+    assert (first.note, first.score, first.threshold) == ("abstained", 0.4, 0.9)
     _, engine = two(Says("small", error=UpstreamError("bad: 'my secret'", status=500)), Says("large"), None)
     _, ending = await heard(engine, ask())
     assert ending.grounds.options[0].note == "failed: status 500"

@@ -42,7 +42,8 @@ class Leg:
     threshold: float = 1.0
     """The least score of ``rule`` that satisfies it; infinite is never."""
     reason: str = "stop_rule"
-    """The grounds' reason code where its answer is given (``student_sure`` for a student)."""
+    """The grounds' reason code where its answer is given: ``student_sure`` for a student that abstains by itself, whose
+    rule is ``Confidence(Of.FIRST)`` with the threshold 0, so that its probability is in the grounds."""
     cost_usd: float | None = None
     """What a call is expected to cost here; only told in the grounds."""
     record: str | None = None

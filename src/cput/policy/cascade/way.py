@@ -78,10 +78,11 @@ class Way:
 
     def failed(self, at: int, name: str, error: Exception) -> None:
         """Keep an error. Its own sentence may quote the caller, and is not for the grounds."""
-        score = getattr(error, "score", None)
-        note = "abstained" if type(error).__name__ == "Abstained" else f"failed: {kind_of(error)}"
-        option = changed(self._options[at], note=note)
-        self._options[at] = changed(option, score=score) if isinstance(score, float) else option
+        sure, bar = getattr(error, "probability", None), getattr(error, "threshold", None)
+        if isinstance(sure, float) and isinstance(bar, float):  # a student that abstained (engines/classifier)
+            self._options[at] = changed(self._options[at], note="abstained", score=sure, threshold=bar)
+        else:
+            self._options[at] = changed(self._options[at], note=f"failed: {kind_of(error)}")
         self._failed.append((name, error))
 
     def error(self) -> Exception:
