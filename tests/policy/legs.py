@@ -60,9 +60,10 @@ class Says:
 
 
 class Abstained(EngineError):
-    """What an unsure student says; it has its score with it."""
+    """What an unsure student says (``engines/classifier``): how sure it was, and how sure it would have to be."""
 
-    score = 0.4
+    probability = 0.4
+    threshold = 0.9
 
 
 class Kept:

@@ -18,8 +18,11 @@ from cput.policy.cascade import (
     Otherwise,
     Passes,
 )
+from cput.policy.cascade.heard import is_plain
 from cput.policy.explain import Explained
-from cput.records import Finish, Sampling
+from cput.protocols import Answer
+from cput.records import Call, Finish, Sampling, changed
+from cput.serve.forward import Carried
 from cput.testing import EchoEngine, check_engine
 
 NEVER = float("inf")
@@ -163,7 +166,7 @@ async def test_an_abstention_says_how_sure_the_student_was_and_no_error_is_quote
     _, engine = two(Says("student", error=Abstained("unsure of 'my secret'")), Says("large"), None)
     _, ending = await heard(engine, ask())
     first = ending.grounds.options[0]
-    assert (first.note, first.score, first.threshold) == ("abstained", 0.4, None)
+    assert (first.note, first.score, first.threshold) == ("abstained", 0.4, 0.9)
     _, engine = two(Says("small", error=UpstreamError("bad: 'my secret'", status=500)), Says("large"), None)
     _, ending = await heard(engine, ask())
     assert ending.grounds.options[0].note == "failed: status 500"
@@ -350,3 +353,47 @@ async def test_a_confidence_is_read_through_its_calibration():
     _, engine = two(Says("small", p=0.5), Says("large"), Confidence(Of.MEAN, curve))
     _, ending = await heard(engine, ask())
     assert (ending.grounds.chosen, ending.grounds.options[0].score) == ("small", pytest.approx(0.9))
+
+
+async def test_where_the_best_is_given_no_answer_is_cut_short_for_its_first_token():
+    legs = [
+        Leg(engine=Says(name, f"{name} at length", p=p), rule=Confidence(Of.FIRST), threshold=0.9)
+        for name, p in (("a", 0.7), ("b", 0.5))
+    ]
+    pieces, ending = await heard(Cascade(legs, otherwise=Otherwise.BEST), ask())
+    assert (text_of(pieces), ending.grounds.options[0].score) == ("a at length", pytest.approx(0.7))
+
+
+async def test_an_answer_that_its_engine_calls_an_error_is_not_given():
+    class Broken(Says):
+        def answer(self, call):
+            inner = super().answer(call)
+
+            async def stream():
+                async for piece in inner:
+                    yield piece
+                yield changed(inner.ending, finish=Finish.ERROR)
+
+            return Answer(stream())
+
+    _, engine = two(Broken("small"), Says("large", "no"), always(True))
+    pieces, ending = await heard(engine, ask())
+    assert (text_of(pieces), ending.grounds.options[0].note) == ("no", "ended with an error")
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, True),
+        ({"n": 1}, True),
+        ({"n": 2}, False),
+        ({"tools": [{}]}, False),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, False),
+    ],
+    ids=str,
+)
+def test_a_request_that_is_carried_on_is_read_for_what_no_rule_can_judge(body, plain):
+    call = ask()
+    assert is_plain(Carried(id=call.id, messages=call.messages, body=body, read=call)) == plain
+    assert is_plain(call)
+    assert not is_plain(Call(embed=("a",)))

@@ -13,13 +13,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from cput.errors import EngineError, InputError
 from cput.policy.cascade.heard import Heard, is_plain, shown, with_logprobs
 from cput.policy.cascade.rules import Rule, Score
+from cput.policy.cascade.thresholds import cascaded
 from cput.policy.cascade.way import Way
 from cput.policy.explain import Decided
+from cput.policy.recorded import Recorded
+from cput.policy.replayed import Replayed
 from cput.protocols import Answer, Engine
-from cput.records import Call, Ending, Option, Piece
+from cput.records import Call, Ending, Finish, Option, Piece
 
 EVERY = 8
 """Tokens between two looks at whether an answer can still pass."""
@@ -37,9 +42,17 @@ class Leg:
     threshold: float = 1.0
     """The least score of ``rule`` that satisfies it; infinite is never."""
     reason: str = "stop_rule"
-    """The grounds' reason code where its answer is given (``student_sure`` for a student)."""
+    """The grounds' reason code where its answer is given: ``student_sure`` for a student that abstains by itself, whose
+    rule is ``Confidence(Of.FIRST)`` with the threshold 0, so that its probability is in the grounds."""
     cost_usd: float | None = None
     """What a call is expected to cost here; only told in the grounds."""
+    record: str | None = None
+    """What its engine is called in a record of answers; None is its own name."""
+
+    @property
+    def column(self) -> str:
+        """What its engine is called in a record of answers."""
+        return self.record or self.engine.name
 
 
 class Otherwise(StrEnum):
@@ -101,6 +114,18 @@ class Cascade:
         way = Way(options, self.policy)
         return Decided(self._stream(call, way), way.so_far, way.attempt, way.grounds)
 
+    def replayed(self, table: Recorded) -> Replayed:
+        """Return what it gives and pays on recorded answers; see ``Replayable``. A leg without a rule has answered."""
+        known = table.only([leg.column for leg in self.legs])
+        scores = np.column_stack(
+            [
+                np.full(len(known), np.inf) if leg.rule is None else leg.rule.recorded(known, at)
+                for at, leg in enumerate(self.legs)
+            ]
+        )
+        bars = tuple(leg.threshold for leg in self.legs)
+        return cascaded(known.quality, known.cost_usd, scores, bars, best=self.otherwise is Otherwise.BEST)
+
     async def aclose(self) -> None:
         """Close all engines."""
         async with contextlib.AsyncExitStack() as closing:
@@ -108,17 +133,17 @@ class Cascade:
                 closing.push_async_callback(leg.engine.aclose)
 
     async def _stream(self, call: Call, way: Way) -> AsyncGenerator[Piece | Ending, None]:
-        plain, last = self._judgeable(call), len(self.legs) - 1
+        plain, last, best = self._judgeable(call), len(self.legs) - 1, self.otherwise is Otherwise.BEST
         for at, leg in enumerate(self.legs):
             if not plain and at < last:
                 way.note(at, "not asked: the answer is not one text")
                 continue
-            rule = leg.rule if plain and (at < last or self.otherwise is Otherwise.BEST) else None
+            rule = leg.rule if plain and (at < last or best) else None
             begun = False
             try:
                 asked = with_logprobs(call) if rule is not None and rule.wants_logprobs else call
                 answer = way.ask(at, leg.engine, asked)
-                if rule is not None and not await heard_out(way, at, call, leg, rule):
+                if rule is not None and not await heard_out(way, at, call, leg, rule, whole=best):
                     continue
                 if rule is not None or at == last:
                     way.decide(at, leg.reason if rule is not None else "last_leg")
@@ -139,28 +164,36 @@ class Cascade:
                 return
             finally:
                 await way.hang_up()
-        if self.otherwise is Otherwise.LAST or (best := way.best()) is None:
+        top = way.best() if best else None
+        if top is None:
             raise way.error()
-        for piece in way.give(best, "last_leg"):
+        for piece in way.give(top, "last_leg"):
             yield shown(piece, call)
         yield way.closed()
 
 
-async def heard_out(way: Way, at: int, call: Call, leg: Leg, rule: Rule) -> bool:
-    """Hear a leg until its rule has spoken; return whether it is satisfied. What came is in ``way.heard``."""
+async def heard_out(way: Way, at: int, call: Call, leg: Leg, rule: Rule, *, whole: bool) -> bool:
+    """Hear a leg until its rule has spoken; return whether it is satisfied. What came is in ``way.heard``.
+
+    ``whole``: an answer that is not good enough is heard to its end all the same, since it may be the best there is.
+    """
     assert way.leg is not None
     unseen = 0
     async for piece in way.leg:
         way.heard.add(piece)
-        if (early := rule.early(call, way.heard)) is not None:
+        early = rule.early(call, way.heard)
+        if early is not None and (reaches(early, leg.threshold) or not whole):
             way.scored(at, early)
             return reaches(early, leg.threshold)
         unseen += max(1, piece.tokens)
-        if unseen >= EVERY:
+        if unseen >= EVERY and not whole:
             unseen = 0
-            if (most := rule.most(call, way.heard)) < leg.threshold:
+            if (most := _most(rule, call, way.heard)) < leg.threshold:
                 way.scored(at, Score(most, "hung up: it could not reach its threshold any more"))
                 return False
+    if way.leg.ending.finish is Finish.ERROR:
+        way.note(at, "ended with an error")
+        return False
     score = await scored(rule, call, way.heard, leg.engine)
     way.scored(at, score)
     return reaches(score, leg.threshold)
@@ -172,6 +205,13 @@ async def scored(rule: Rule, call: Call, heard: Heard, engine: Engine) -> Score:
         return await rule.score(call, heard, engine)
     except Exception as error:  # noqa: BLE001  # a user's check that fails must not fail the call: the next leg is asked
         return Score(None, f"its rule failed: {type(error).__name__}")
+
+
+def _most(rule: Rule, call: Call, heard: Heard) -> float:
+    try:
+        return rule.most(call, heard)
+    except Exception:  # noqa: BLE001  # as above: whoever can't tell hangs nobody up
+        return 1.0
 
 
 def reaches(score: Score, threshold: float) -> bool:

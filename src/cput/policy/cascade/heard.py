@@ -27,14 +27,6 @@ class Heard:
         return "".join(piece.text for piece in self.pieces)
 
 
-def asked_text(call: Call) -> str:
-    """Return what was asked, as one text: the prompt, or the last turn of the user."""
-    if call.prompt is not None:
-        return call.prompt
-    said = [turn.content for turn in call.messages if turn.role == "user"]
-    return said[-1] if said else ""
-
-
 def shown(piece: Piece, call: Call) -> Piece:
     """Return a piece as its client asked for it: a rule's log-probabilities are not for them."""
     return changed(piece, logprobs=()) if piece.logprobs and not call.sampling.logprobs else piece

@@ -19,7 +19,8 @@ import numpy as np
 from cput.errors import EngineError, InputError
 from cput.policy.abandon import Hopeless
 from cput.policy.cascade.calibration import Calibration, Floats
-from cput.policy.cascade.heard import Heard, asked_text
+from cput.policy.cascade.heard import Heard
+from cput.policy.estimates import asked_text
 from cput.policy.persist import Useful
 from cput.policy.recorded import Recorded
 from cput.protocols import Engine

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 from cput.engines.faults import Blame, blame, kind_of, together
+from cput.errors import EngineError
 from cput.policy.cascade.heard import Heard
 from cput.policy.cascade.rules import Score
 from cput.protocols import Answer, Engine
@@ -44,6 +45,12 @@ class Way:
         self.leg = engine.answer(call)
         return self.leg
 
+    def expect(self, at: int, quality: float, cost_usd: float) -> None:
+        """Keep what was expected of an engine; its score takes the place of the quality where it is asked."""
+        said = (None if math.isnan(value) else value for value in (quality, cost_usd))
+        score, cost = said
+        self._options[at] = changed(self._options[at], score=score, cost_usd=cost)
+
     def note(self, at: int, note: str) -> None:
         """Say something about a leg."""
         self._options[at] = changed(self._options[at], note=note)
@@ -60,16 +67,28 @@ class Way:
         """Settle whose answer is given; the first word stands."""
         self._chosen = self._chosen or (at, reason)
 
+    def redecide(self, at: int, reason: str) -> None:
+        """Settle it anew: whoever was chosen before failed."""
+        self._chosen = (at, reason)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether some engine has failed."""
+        return bool(self._failed)
+
     def failed(self, at: int, name: str, error: Exception) -> None:
         """Keep an error. Its own sentence may quote the caller, and is not for the grounds."""
-        score = getattr(error, "score", None)
-        note = "abstained" if type(error).__name__ == "Abstained" else f"failed: {kind_of(error)}"
-        option = changed(self._options[at], note=note)
-        self._options[at] = changed(option, score=score) if isinstance(score, float) else option
+        sure, bar = getattr(error, "probability", None), getattr(error, "threshold", None)
+        if isinstance(sure, float) and isinstance(bar, float):  # a student that abstained (engines/classifier)
+            self._options[at] = changed(self._options[at], note="abstained", score=sure, threshold=bar)
+        else:
+            self._options[at] = changed(self._options[at], note=f"failed: {kind_of(error)}")
         self._failed.append((name, error))
 
     def error(self) -> Exception:
         """Return what the client is told where nobody answered: the last engine's own word about the request stands."""
+        if not self._failed:
+            return EngineError("no engine's answer came to an end in order")
         last = self._failed[-1][1]
         return last if blame(last) is Blame.CALLER else together(self._failed)
 

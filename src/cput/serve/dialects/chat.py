@@ -11,6 +11,7 @@ from cput.records import Call, Ending, Piece
 from cput.serve.body import fields_of, shown
 from cput.serve.dialects.base import Asking, Defaults, Takes
 from cput.serve.dialects.counts import openai_usage, reasons_of, token_logprobs
+from cput.serve.dialects.grounds import with_grounds
 from cput.serve.dialects.text import Wanted, grammar_of, refuse_unhonoured, sampling_of, turns_of
 from cput.serve.fault import BadRequest, Fault
 from cput.serve.forward import Carried, Closed, Said
@@ -136,13 +137,14 @@ class ChatVoice:
     def end(self, ending: Ending) -> bytes:
         """Return the chunks with the finish reasons, the one with the usage where it was asked for, and the mark."""
         more = dict(ending.more) if isinstance(ending, Closed) else {}
-        chunks = [] if self._begun else [self._opening()]
-        for index, reason in reasons_of(ending).items():
-            choice = {"index": index, "delta": {}, "logprobs": None, "finish_reason": reason}
-            chunks.append(self._chunk(choice, more))
+        chunks = [
+            self._fields({"index": index, "delta": {}, "logprobs": None, "finish_reason": reason}, more)
+            for index, reason in reasons_of(ending).items()
+        ]
         if self._include_usage:
-            chunks.append(_event(self._head | more | {"choices": [], "usage": openai_usage(ending)}))
-        return b"".join([*chunks, DONE])
+            chunks.append(self._head | more | {"choices": [], "usage": openai_usage(ending)})
+        chunks[-1] |= with_grounds(ending)
+        return b"".join([b"" if self._begun else self._opening(), *map(_event, chunks), DONE])
 
     def broken(self, fault: Fault) -> bytes:
         """Return the event that breaks the stream off."""
@@ -159,7 +161,7 @@ class ChatVoice:
             choices = [_plain_choice(pieces, reasons[0])]
         more = dict(ending.more) if isinstance(ending, Closed) else {}
         said = self._head | more | {"object": "chat.completion", "choices": choices, "usage": openai_usage(ending)}
-        return _encode(said)
+        return _encode(said | with_grounds(ending))
 
     def _opening(self) -> bytes:
         self._begun.add(0)
@@ -173,9 +175,12 @@ class ChatVoice:
             said["delta"] = {"role": "assistant"} | dict(said.get("delta") or {})
         return self._chunk({"index": piece.index, "delta": {}, **said, "finish_reason": None})
 
-    def _chunk(self, choice: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> bytes:
+    def _chunk(self, choice: Mapping[str, Any]) -> bytes:
+        return _event(self._fields(choice, {}))
+
+    def _fields(self, choice: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         usage = {"usage": None} if self._include_usage else {}
-        return _event(self._head | dict(more or {}) | {"choices": [choice]} | usage)
+        return self._head | dict(more) | {"choices": [choice]} | usage
 
 
 def _event(data: Mapping[str, Any]) -> bytes:

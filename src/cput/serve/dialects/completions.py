@@ -11,6 +11,7 @@ from cput.serve.body import fields_of, shown
 from cput.serve.dialects.base import Asking, Defaults, Takes
 from cput.serve.dialects.chat import DONE, call_of, carry, envelope, named_model
 from cput.serve.dialects.counts import openai_usage, reasons_of, token_logprobs
+from cput.serve.dialects.grounds import with_grounds
 from cput.serve.dialects.text import Wanted, refuse_unhonoured, sampling_of
 from cput.serve.fault import BadRequest, Fault, unsupported
 from cput.serve.forward import Closed, Said
@@ -78,12 +79,13 @@ class TextVoice:
         """Return the chunks with the finish reasons, the one with the usage where it was asked for, and the mark."""
         more = dict(ending.more) if isinstance(ending, Closed) else {}
         chunks = [
-            self._chunk({"index": index, "text": "", "logprobs": None, "finish_reason": reason}, more)
+            self._fields({"index": index, "text": "", "logprobs": None, "finish_reason": reason}, more)
             for index, reason in reasons_of(ending).items()
         ]
         if self._include_usage:
-            chunks.append(_event(self._head | more | {"choices": [], "usage": openai_usage(ending)}))
-        return b"".join([*chunks, DONE])
+            chunks.append(self._head | more | {"choices": [], "usage": openai_usage(ending)})
+        chunks[-1] |= with_grounds(ending)
+        return b"".join([*map(_event, chunks), DONE])
 
     def broken(self, fault: Fault) -> bytes:
         """Return the event that breaks the stream off."""
@@ -100,7 +102,8 @@ class TextVoice:
             for index in sorted({*spoken, *reasons})
         ]
         more = dict(ending.more) if isinstance(ending, Closed) else {}
-        return _encode(self._head | more | {"choices": choices, "usage": openai_usage(ending)})
+        said = self._head | more | {"choices": choices, "usage": openai_usage(ending)}
+        return _encode(said | with_grounds(ending))
 
     def _plain(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         text = "".join(piece.text for piece in pieces)
@@ -118,9 +121,12 @@ class TextVoice:
         names = [token for token, _ in tokens]
         return {"tokens": names, "token_logprobs": values, "top_logprobs": None, "text_offset": offsets}
 
-    def _chunk(self, choice: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> bytes:
+    def _chunk(self, choice: Mapping[str, Any]) -> bytes:
+        return _event(self._fields(choice, {}))
+
+    def _fields(self, choice: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         usage = {"usage": None} if self._include_usage else {}
-        return _event(self._head | dict(more or {}) | {"choices": [choice]} | usage)
+        return self._head | dict(more) | {"choices": [choice]} | usage
 
 
 def _event(data: Mapping[str, Any]) -> bytes:

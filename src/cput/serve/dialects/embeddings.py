@@ -11,6 +11,7 @@ from cput.records import Call, Ending, Piece, Sampling, Vectors
 from cput.serve.body import fields_of, shown
 from cput.serve.dialects.base import EMBEDDINGS, Asking, Defaults, Takes
 from cput.serve.dialects.chat import carry, envelope, named_model
+from cput.serve.dialects.grounds import with_grounds
 from cput.serve.dialects.text import NO_EFFECT
 from cput.serve.fault import BadRequest, Fault, unsupported
 from cput.serve.forward import Passed
@@ -92,7 +93,7 @@ class EmbeddingVoice:
         """Return the response: the upstream's own, under our id and the client's name for the model, or a new one."""
         passed = next((piece for piece in pieces if isinstance(piece, Passed)), None)
         if passed is not None:
-            return _encode({**passed.fields, **self._head})
+            return _encode({**passed.fields, **self._head, **with_grounds(ending)})
         said: dict[int, Any] = {}
         cut: list[int] = []
         for piece in pieces:
@@ -103,7 +104,7 @@ class EmbeddingVoice:
         count = ending.usage.input
         usage = None if count is None else {"prompt_tokens": count, "total_tokens": count}
         more = {"truncated": sorted(cut)} if cut else {}
-        return _encode({**self._head, "data": data, "usage": usage, **more})
+        return _encode({**self._head, "data": data, "usage": usage, **more, **with_grounds(ending)})
 
     def _said(self, piece: Vectors) -> list[Any]:
         if not self._base64:

@@ -16,6 +16,7 @@ from cput.serve.dialects.blocks import Block, Blocks, Did, Step
 from cput.serve.dialects.chat import Chat, named_model
 from cput.serve.dialects.counts import reasons_of
 from cput.serve.dialects.from_messages import chat_body
+from cput.serve.dialects.grounds import with_grounds
 from cput.serve.fault import Fault
 from cput.serve.head import Head
 
@@ -86,7 +87,7 @@ class MessagesVoice:
         """Return the events that close the message: its last block, its reason and usage, the end."""
         closing = [_event(_change(step)) for step in self._blocks.finish()]
         delta = {"stop_reason": _stop_reason(ending), "stop_sequence": None}
-        last = {"type": "message_delta", "delta": delta, "usage": _usage(ending.usage)}
+        last = {"type": "message_delta", "delta": delta, "usage": _usage(ending.usage)} | with_grounds(ending)
         return b"".join([self._opening(), *closing, _event(last), _event({"type": "message_stop"})])
 
     def broken(self, fault: Fault) -> bytes:
@@ -100,7 +101,7 @@ class MessagesVoice:
                 pass
         content = [_content(block) for block in self._blocks.blocks]
         said = {"content": content, "stop_reason": _stop_reason(ending), "usage": _usage(ending.usage)}
-        return _encode(self._message | said)
+        return _encode(self._message | said | with_grounds(ending))
 
     def _opening(self) -> bytes:
         """Return the first event. Nobody knows the prompt's count yet: it comes with the last but one (0 till then)."""

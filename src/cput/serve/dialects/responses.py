@@ -17,6 +17,7 @@ from cput.serve.dialects.blocks import Block, Blocks, Did, Step
 from cput.serve.dialects.chat import Chat, envelope, named_model
 from cput.serve.dialects.counts import reasons_of
 from cput.serve.dialects.from_responses import chat_body
+from cput.serve.dialects.grounds import with_grounds
 from cput.serve.fault import Fault
 from cput.serve.head import Head
 
@@ -107,12 +108,13 @@ class ResponsesVoice:
 
     def _ended(self, ending: Ending) -> dict[str, Any]:
         why = INCOMPLETE.get(next(iter(reasons_of(ending).values())))
-        return self._response | {
+        said = {
             "status": "incomplete" if why else "completed",
             "incomplete_details": {"reason": why} if why else None,
             "output": [self._item(at, block, "completed") for at, block in enumerate(self._blocks.blocks)],
             "usage": _usage(ending),
         }
+        return self._response | said | with_grounds(ending)
 
     def _changes(self, steps: Iterator[Step]) -> bytes:
         return b"".join(self._tool(step) if step.block.tool else self._text(step) for step in steps)

@@ -12,6 +12,29 @@ from cput.serve.openapi.requests import Json, schemas
 Usage = dict[str, Any] | None
 
 
+class GroundsOption(msgspec.Struct):
+    """One engine that might have been asked. Of one that a threshold is not held against, that is null."""
+
+    engine: str
+    asked: bool
+    score: float | None
+    threshold: float | None
+
+
+class Grounds(msgspec.Struct):
+    """Why this engine answered, where a policy chose."""
+
+    engine: str
+    reason: str
+    options: list[GroundsOption]
+    policy: str | None
+    propensity: float | None
+    source_call: str | None
+
+
+_MayHaveGrounds = Grounds | msgspec.UnsetType
+
+
 class _ErrorFields(msgspec.Struct):
     message: str
     type: Literal[
@@ -76,6 +99,7 @@ class ChatCompletion(msgspec.Struct):
     model: str
     choices: list[_ChatChoice]
     usage: Usage
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class _ChatDelta(msgspec.Struct):
@@ -92,6 +116,7 @@ class ChatChunk(msgspec.Struct):
     created: int
     model: str
     choices: list[_ChatDelta]
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class _TextChoice(msgspec.Struct):
@@ -110,6 +135,7 @@ class TextCompletion(msgspec.Struct):
     model: str
     choices: list[_TextChoice]
     usage: Usage
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class TextChunk(msgspec.Struct):
@@ -120,6 +146,7 @@ class TextChunk(msgspec.Struct):
     created: int
     model: str
     choices: list[_TextChoice]
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class Response(msgspec.Struct):
@@ -133,6 +160,7 @@ class Response(msgspec.Struct):
     output: list[dict[str, Any]]
     incomplete_details: dict[str, Any] | None
     usage: Usage
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class ResponseEvent(msgspec.Struct):
@@ -153,12 +181,14 @@ class Message(msgspec.Struct):
     stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal"]
     stop_sequence: str | None
     usage: dict[str, Any]
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class MessageEvent(msgspec.Struct):
     """One event of a streamed message; ``error`` breaks off, ``message_stop`` is the last."""
 
     type: str
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class _Vector(msgspec.Struct):
@@ -174,6 +204,7 @@ class Embeddings(msgspec.Struct):
     model: str
     data: list[_Vector]
     usage: Usage
+    cput: _MayHaveGrounds = msgspec.UNSET
 
 
 class ModelEntry(msgspec.Struct):
