@@ -166,23 +166,23 @@ def test_terms_are_shown_and_nothing_is_fetched_before_they_are_accepted(index, 
 
 def test_a_network_that_only_others_can_serve_is_stored_and_said_so(index, tmp_path, monkeypatch):
     site, entry = index
-    write_gguf(tmp_path / "g.gguf", tmp_path / "hf", architecture="gemma3")
+    write_gguf(tmp_path / "g.gguf", tmp_path / "hf", architecture="gemma2")
     body = (tmp_path / "g.gguf").read_bytes()
     name = "tiny_part1-1.0-py3-none-any.whl"
     site.files[f"/files/{name}"] = packed = wheel(tmp_path / name, "tiny-part1", {"tiny/m.part1": body})
     digest = hashlib.sha256(packed).hexdigest()
     site.files["/simple/tiny-part1/"] = f'<a href="{site.url}/files/{name}#sha256={digest}">{name}</a>'.encode()
     file = dataclasses.replace(entry.files[0], bytes=len(packed), sha256=digest)
-    replace_entry(monkeypatch, entry, architecture="gemma3", sha256=hashlib.sha256(body).hexdigest(), files=(file,))
+    replace_entry(monkeypatch, entry, architecture="gemma2", sha256=hashlib.sha256(body).hexdigest(), files=(file,))
     put_wheels(site, dataclasses.replace(entry, files=(file,)), tmp_path)
     store = ModelStore(tmp_path / "store")
     model = store.pull("tiny")
     assert (model.embedded, model.precision, model.context_length) == (False, "F16", 256)
     assert (model.folder / "m.gguf").read_bytes() == body
     assert store.list() == (model,)
-    with pytest.raises(SetupError, match=r"'tiny' \(stored as .*m.gguf\).*'gemma3'.*llama-server"):
+    with pytest.raises(SetupError, match=r"'tiny' \(stored as .*m.gguf\).*'gemma2'.*llama-server"):
         store.get("tiny")
-    with pytest.raises(SetupError, match=r"'gemma3'"):
+    with pytest.raises(SetupError, match=r"'gemma2'"):
         store.variant("tiny", "int8", lambda *_: None)
 
 
@@ -193,7 +193,7 @@ def test_the_shipped_catalogue_is_consistent():
         digests = [entry.sha256, *(file.sha256 for file in entry.files)]
         assert all(len(digest) == 64 and set(digest) <= set("0123456789abcdef") for digest in digests)
         assert len(set(digests)) == len(digests)
-    assert [entry.embedded for entry in catalogue()] == [True, False, True, True]
+    assert [entry.embedded for entry in catalogue()] == [True, True, True, True]
 
 
 def test_smollm2_is_what_its_card_says(smollm2):

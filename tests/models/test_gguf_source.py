@@ -111,7 +111,7 @@ def test_rope_factors_of_long_context_models_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"architecture": "gemma3"}, r"architecture 'gemma3'.*reads llama, qwen2, qwen3.*--engine openai"),
+        ({"architecture": "gemma2"}, r"architecture 'gemma2'.*reads llama, qwen2, qwen3, gemma3.*--engine openai"),
         ({"values": {"llama.rope.scaling.type": "yarn"}}, r"scales its rotary positions by 'yarn'"),
         ({"values": {"llama.expert_count": 8}}, r"llama with 8 experts"),
         ({"values": {"llama.rope.dimension_count": 8}}, r"rotates 8 of 16 dimensions"),

@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from cput.errors import SetupError
 
-READABLE = ("llama", "qwen2", "qwen3")
-"""Architectures that openvino-genai's GGUF reader builds (``create_from_gguf`` in its gguf_modeling.cpp)."""
+READABLE = ("llama", "qwen2", "qwen3", "gemma3")
+"""Architectures that the embedded engine's networks are built for: openvino-genai's GGUF reader builds the first three
+(``create_from_gguf`` in its gguf_modeling.cpp), ``gemma3`` is built here."""
+GEMMA3 = "gemma3"
 
 Array = npt.NDArray[Any]
 
@@ -24,12 +26,29 @@ _KNOWN_TENSORS = re.compile(
     rf"|{_BLOCK}(attn_norm|ffn_norm|attn_q_norm|attn_k_norm)\.weight"
     rf"|{_BLOCK}(attn_q|attn_k|attn_v|attn_output|ffn_gate|ffn_up|ffn_down)\.(weight|bias))$"
 )
+_GEMMA3_NORMS = ("attn_q_norm", "attn_k_norm", "post_attention_norm", "post_ffw_norm")
+_GEMMA3_TENSORS = re.compile(
+    rf"^(token_embd|output_norm|{_BLOCK}(attn_norm|ffn_norm|{'|'.join(_GEMMA3_NORMS)}"
+    rf"|attn_q|attn_k|attn_v|attn_output|ffn_gate|ffn_up|ffn_down))\.weight$"
+)
 
 # Texts that end a turn in the families that the embedded engine reads; llama.cpp keeps such a list for the same reason:
 # many files name only one of the two or three tokens their model really stops with.
 END_TEXTS = frozenset(
     {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>", "<|end|>", "<end_of_turn>"}
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """Layers that look only at the tokens nearby, as Gemma 3 has them."""
+
+    window: int
+    """Tokens that such a layer looks at, the asking one included."""
+    layers: tuple[int, ...]
+    """Which layers they are, from 0; the others look at everything."""
+    rope_theta: float
+    """Base of their rotary frequencies; long-context scaling is for the others only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +77,8 @@ class Figures:
     """Added under the root of the norms."""
     rope_factors: tuple[float, ...] | None = None
     """What each of the ``head_dim / 2`` rotary frequencies is divided by (long-context scaling); None is 1."""
+    local: Local | None = None
+    """Layers with a sliding window; None where every layer looks at everything."""
 
     @property
     def rope_frequencies(self) -> list[float]:
@@ -65,6 +86,14 @@ class Figures:
         pairs = self.head_dim // 2
         factors = self.rope_factors or (1.0,) * pairs
         return [self.rope_theta ** (-i / pairs) / factor for i, factor in enumerate(factors)]
+
+    @property
+    def local_frequencies(self) -> list[float]:
+        """Rotary frequencies of local layers, or those of all layers where none is local."""
+        if self.local is None:
+            return self.rope_frequencies
+        pairs = self.head_dim // 2
+        return [self.local.rope_theta ** (-i / pairs) for i in range(pairs)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +187,17 @@ def check_tensors(names: list[str], figures: Figures, what: str) -> None:
     Raises:
         SetupError: dropped weights (rope factors, experts, sinks) would give wrong answers, not an error.
     """
-    foreign = [name for name in names if not _KNOWN_TENSORS.match(name)]
+    known = _GEMMA3_TENSORS if figures.architecture == GEMMA3 else _KNOWN_TENSORS
+    foreign = [name for name in names if not known.match(name)]
     if foreign:
         raise SetupError(
             f"{what} has {len(foreign)} tensors that the embedded engine would ignore (first: '{foreign[0]}'), so its "
             f"answers would be wrong. {serve_elsewhere()}"
         )
+    parts = ["attn_norm", "ffn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
+    parts += _GEMMA3_NORMS if figures.architecture == GEMMA3 else ()
     needed = {"token_embd.weight", "output_norm.weight"}
-    for layer in range(figures.layers):
-        parts = ("attn_norm", "ffn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-        needed |= {f"blk.{layer}.{part}.weight" for part in parts}
+    needed |= {f"blk.{layer}.{part}.weight" for layer in range(figures.layers) for part in parts}
     missing = sorted(needed - set(names))
     if missing:
         raise SetupError(f"{what} lacks {len(missing)} tensors (first: '{missing[0]}'); the file is not whole")

@@ -1,6 +1,7 @@
 """Writes a ``Checkpoint`` as an IR folder: float16 weights, tokenizer, vocabulary, manifest.
 
 openvino-genai builds networks from GGUF, so the weights go into a float16 GGUF first (``build_ir`` does the rest).
+Gemma 3, which it does not know, is built here (``gemma3``).
 """
 
 import importlib.metadata
@@ -13,7 +14,8 @@ import numpy as np
 from gguf import GGUFWriter
 
 from cput.errors import SetupError
-from cput.models.checkpoint import Checkpoint, Vocabulary
+from cput.models import gemma3
+from cput.models.checkpoint import GEMMA3, Checkpoint, Vocabulary
 from cput.models.files import sha256_of
 from cput.models.manifest import IR_BIN, IR_XML, TOKENIZER, VOCABULARY, Manifest
 
@@ -34,10 +36,13 @@ def write_ir_folder(
     Raises:
         SetupError: openvino-genai refused the network; the sentence carries its words.
     """
-    weights = folder / "weights.gguf"
-    _write_weights(checkpoint, weights)
-    _build_ir(weights, folder, checkpoint.figures.rope_frequencies)
-    weights.unlink()
+    if checkpoint.figures.architecture == GEMMA3:
+        _save_gemma3(checkpoint, folder)
+    else:
+        weights = folder / "weights.gguf"
+        _write_weights(checkpoint, weights)
+        _build_ir(weights, folder, checkpoint.figures.rope_frequencies)
+        weights.unlink()
     (folder / TOKENIZER).write_text(checkpoint.tokenizer_json, encoding="utf-8")
     write_vocabulary_file(
         folder / VOCABULARY,
@@ -50,6 +55,13 @@ def write_ir_folder(
     manifest = _manifest(checkpoint, folder, name, source, source_sha256)
     manifest.write(folder)
     return manifest
+
+
+def _save_gemma3(checkpoint: Checkpoint, folder: Path) -> None:
+    import openvino
+
+    model = gemma3.network(checkpoint.figures, {tensor.name: tensor for tensor in checkpoint.tensors})
+    openvino.save_model(model, folder / IR_XML, compress_to_fp16=False)  # matrices are in float16 already
 
 
 def write_vocabulary_file(
@@ -69,7 +81,7 @@ def write_vocabulary_file(
 
 def _main_end(vocabulary: Vocabulary, ends: tuple[int, ...]) -> int:
     """Return the token that ends a turn; a file has room for one, the manifest lists all."""
-    turn = [i for i in ends if vocabulary.tokens[i] in {"<|im_end|>", "<|eot_id|>"}]
+    turn = [i for i in ends if vocabulary.tokens[i] in {"<|im_end|>", "<|eot_id|>", "<end_of_turn>"}]
     return turn[0] if turn else ends[0] if ends else 0
 
 

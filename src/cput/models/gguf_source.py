@@ -15,10 +15,12 @@ from gguf import GGUFReader, dequantize
 from cput.errors import InputError, SetupError
 from cput.models.checkpoint import (
     END_TEXTS,
+    GEMMA3,
     READABLE,
     Array,
     Checkpoint,
     Figures,
+    Local,
     Tensor,
     Vocabulary,
     check_tensors,
@@ -29,6 +31,8 @@ from cput.models.tokenizer import from_gpt2_vocabulary, from_sentencepiece_vocab
 
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 CONTROL = 3
+GEMMA3_PERIOD = 6
+"""Every sixth layer of Gemma 3 looks at everything."""
 ROPE_FACTORS = "rope_freqs.weight"
 """The tensor by which llama.cpp divides rotary frequencies (Llama 3.1 and later)."""
 
@@ -85,9 +89,10 @@ class GgufFile:
         """Return the network's numbers; InputError names a key that is missing."""
         hidden, heads = self._number("{arch}.embedding_length"), self._number("{arch}.attention.head_count")
         head_dim = int(self.value("{arch}.attention.key_length") or hidden // heads)
+        layers = self._number("{arch}.block_count")
         return Figures(
             architecture=self.architecture,
-            layers=self._number("{arch}.block_count"),
+            layers=layers,
             hidden=hidden,
             ffn=self._number("{arch}.feed_forward_length"),
             heads=heads,
@@ -97,6 +102,20 @@ class GgufFile:
             rope_theta=float(self.value("{arch}.rope.freq_base", 10000.0)),
             rms_eps=float(self.value("{arch}.attention.layer_norm_rms_epsilon", 1e-5)),
             rope_factors=self._rope_factors(head_dim // 2),
+            local=self._local(layers) if self.architecture == GEMMA3 else None,
+        )
+
+    def _local(self, layers: int) -> Local | None:
+        window = int(self.value("{arch}.attention.sliding_window", 0))
+        if not window:
+            return None
+        # Most files leave these two out; llama.cpp's defaults for gemma3 (llama-model.cpp) are what the models have.
+        pattern = self.value("{arch}.attention.sliding_window_pattern", GEMMA3_PERIOD)
+        local = pattern if isinstance(pattern, list) else [(layer + 1) % pattern != 0 for layer in range(layers)]
+        return Local(
+            window=window,
+            layers=tuple(layer for layer, is_local in enumerate(local) if is_local),
+            rope_theta=float(self.value("{arch}.rope.freq_base_swa", 10000.0)),
         )
 
     def _rope_factors(self, pairs: int) -> tuple[float, ...] | None:
@@ -202,6 +221,11 @@ def _refuse_scaling(file: GgufFile, figures: Figures, what: str) -> None:
     rotated = file.value("{arch}.rope.dimension_count")
     if rotated not in {None, figures.head_dim}:
         raise SetupError(f"{what} rotates {rotated} of {figures.head_dim} dimensions per head; only all of them works")
+    for key in ("{arch}.attn_logit_softcapping", "{arch}.final_logit_softcapping"):
+        if file.value(key):
+            raise SetupError(
+                f"{what} caps its logits ({key.format(arch=file.architecture)}), which no network here does"
+            )
     experts = file.value("{arch}.expert_count")
     if experts:
         raise refuse_architecture(f"{figures.architecture} with {experts} experts", what)

@@ -89,7 +89,7 @@ def from_sentencepiece_vocabulary(
     _add_tokens(tokenizer, tokens, types)
     if bos is not None:
         tokenizer.post_processor = _opens_with(tokens[bos], bos)
-    return Vocabulary(tokens=_as_bytes(tokens, types), merges=(), types=types, pre="default"), tokenizer.to_str()
+    return _grammar_vocabulary(tokens, types), tokenizer.to_str()
 
 
 def vocabulary_of(tokenizer_json: str, vocab_size: int) -> Vocabulary:
@@ -113,7 +113,7 @@ def vocabulary_of(tokenizer_json: str, vocab_size: int) -> Vocabulary:
     for entry in added:
         _place(tokens, types, entry["id"], entry["content"], CONTROL if entry.get("special") else USER_DEFINED)
     if not byte_level:
-        return Vocabulary(tokens=_as_bytes(tuple(tokens), tuple(types)), merges=(), types=tuple(types), pre="default")
+        return _grammar_vocabulary(tuple(tokens), tuple(types))
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges") or []]
     return Vocabulary(tokens=tuple(tokens), merges=tuple(merges), types=tuple(types), pre=_pre_of(raw))
 
@@ -195,18 +195,23 @@ def _byte_of(token: str) -> int | None:
         return None
 
 
-def _as_bytes(tokens: tuple[str, ...], types: tuple[int, ...]) -> tuple[str, ...]:
-    """Return SentencePiece tokens in the byte-level alphabet, so that one kind of GGUF vocabulary serves grammars."""
+def _grammar_vocabulary(tokens: tuple[str, ...], types: tuple[int, ...]) -> Vocabulary:
+    """Return SentencePiece tokens in the byte-level alphabet, so that one kind of GGUF vocabulary serves grammars.
+
+    User-defined tokens (Gemma's line breaks and runs of spaces) become normal ones: openvino-genai takes them for
+    control tokens, which are no text to a grammar.
+    """
     alphabet = _byte_alphabet()
     out = []
     for token, kind in zip(tokens, types, strict=True):
         if kind == BYTE and (byte := _byte_of(token)) is not None:
             out.append(alphabet[byte])
-        elif kind == NORMAL:
+        elif kind in {NORMAL, USER_DEFINED}:
             out.append("".join(alphabet[byte] for byte in token.replace("▁", " ").encode()))
         else:
             out.append(token)
-    return tuple(out)
+    kinds = tuple(NORMAL if kind == USER_DEFINED else kind for kind in types)
+    return Vocabulary(tokens=tuple(out), merges=(), types=kinds, pre="default")
 
 
 def _byte_alphabet() -> list[str]:

@@ -265,7 +265,9 @@ def _encodable(text: str) -> bool:
 
 def _template(manifest: Manifest, tokenizer: Tokenizer) -> ChatTemplate:
     if not manifest.chat_template:
-        source = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"  # a base model: the turns, one a line
+        # A base model: the turns, one a line, opened as its tokenizer opens a text (Gemma is lost without its bos).
+        opening = "{{ bos_token }}" if manifest.add_bos else ""
+        source = opening + "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
     else:
         source = manifest.chat_template
     special = {"eos_token": tokenizer.id_to_token(manifest.eos_token_ids[0]) or ""}
