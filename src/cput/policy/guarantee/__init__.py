@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cput.policy.guarantee.alarm import Alarm, Broken
 from cput.policy.guarantee.certificate import ASSUMPTION, OVERALL, Candidate, Certificate, Held
 from cput.policy.guarantee.guarded import Guarded
+from cput.policy.guarantee.level import Level
 from cput.policy.guarantee.watch import Watch
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "Certified",
     "Guarded",
     "Held",
+    "Level",
     "Watch",
     "certify",
     "engine_levels",

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any, Self
 
 from cput.errors import InputError
+from cput.policy.guarantee.level import Level
 
 OVERALL = "overall"
 """The name of all prompts together, among the slices."""
@@ -52,7 +53,7 @@ class Candidate:
     certified: bool
     """Whether it passed on every slice."""
     held: tuple[Held, ...]
-    """What it had to hold; p-values at the level it was tested at (at delta, where its turn never came)."""
+    """What it had to hold; p-values at the level it was tested at (at the first one's, where its turn never came)."""
 
     @property
     def p(self) -> float:
@@ -76,10 +77,9 @@ class Certificate:
     """The floor as a share of the best single engine's quality; None where none was asked."""
     baseline_quality: float | None
     """Mean quality of the best single engine on the same prompts; None where none was given."""
-    levels: Mapping[str, float]
-    """Overall and for each slice: the quality to watch for from now on. Where the floor is a share of the best single
-    engine's quality, that is known as well as these prompts tell it: the share is taken of its lower bound, so that
-    with probability 1 - delta / 10 no level is above its true floor."""
+    levels: Mapping[str, Level]
+    """Overall and for each slice: the quality to watch for from now on; for a share of the best single engine's, as far
+    as these prompts tell that."""
     candidates: tuple[Candidate, ...]
     """In the order of testing, from the safest."""
     choice: int | None
@@ -144,7 +144,10 @@ class Certificate:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values; ``from_json`` reads them."""
-        return asdict(self) | {"made_on": self.made_on.isoformat()}
+        return asdict(self) | {
+            "levels": {name: level.as_json() for name, level in self.levels.items()},
+            "made_on": self.made_on.isoformat(),
+        }
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
@@ -157,7 +160,10 @@ class Certificate:
             candidates = tuple(
                 Candidate(**{**one, "held": tuple(Held(**each) for each in one["held"])}) for one in given["candidates"]
             )
-            return cls(**{**given, "candidates": candidates, "made_on": date.fromisoformat(given["made_on"])})
+            levels = {name: Level.from_json(level) for name, level in given["levels"].items()}
+            return cls(
+                **{**given, "levels": levels, "candidates": candidates, "made_on": date.fromisoformat(given["made_on"])}
+            )
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(
                 f"a certificate can't be read: {error}; allowed: the JSON that Certificate.as_json() gave"

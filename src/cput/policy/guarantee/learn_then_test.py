@@ -90,7 +90,7 @@ def certify(
             cost_usd=float(mean_cost[place]),
             level=level,
             certified=passed,
-            held=tried.held(place, level or delta),
+            held=tried.held(place, level or own[0]),
         )
         for place, (level, passed) in enumerate(verdicts)
     )
@@ -106,7 +106,7 @@ def certify(
             useful_rate=floor.useful_rate,
             share_of_baseline=floor.share_of_baseline,
             baseline_quality=None if reference is None else float(np.mean(reference)),
-            levels=levels_of(floor, reference, within, delta / 10),
+            levels=levels_of(floor, reference, within),
             candidates=candidates,
             choice=choice,
             bound=None if choice is None else tried.bound(choice, delta),

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Self
 from cput.errors import InputError
 from cput.policy.guarantee.alarm import Alarm, Broken
 from cput.policy.guarantee.certificate import OVERALL
+from cput.policy.guarantee.level import Level
 from cput.policy.guarantee.wealth import Wealth
 
 Alarmed = Callable[[Alarm], None]
@@ -76,9 +77,9 @@ class Watch:
 
     def __init__(
         self,
-        levels: Mapping[str, float],
+        levels: Mapping[str, Level | float],
         *,
-        engines: Mapping[str, float] | None = None,
+        engines: Mapping[str, Level | float] | None = None,
         alpha: float = 0.05,
         horizon: int = 10_000,
         least_propensity: float = 0.5,
@@ -88,11 +89,9 @@ class Watch:
         if OVERALL not in levels:
             raise InputError(f"the levels are for {', '.join(levels) or 'nothing'}; allowed: '{OVERALL}' and slices")
         _check(alpha=alpha, horizon=horizon, least_propensity=least_propensity, remember=remember)
-        self._levels = {_key(name): float(level) for name, level in levels.items()}
-        self._levels |= {Key(Broken.ENGINE, name): float(level) for name, level in (engines or {}).items()}
-        for key, level in self._levels.items():
-            if not 0 < level < 1:
-                raise InputError(f"the level of {key.kind} '{key.name}' is {level}; allowed: between 0 and 1")
+        given = {_key(name): level for name, level in levels.items()}
+        given |= {Key(Broken.ENGINE, name): level for name, level in (engines or {}).items()}
+        self._levels = {key: _level(key, level) for key, level in given.items()}
         self.alpha = alpha
         self.horizon = horizon
         self.least_propensity = least_propensity
@@ -208,8 +207,8 @@ class Watch:
             "least_propensity": self.least_propensity,
             "remember": self._remember,
             "watched": [
-                [key.kind, key.name, level, self._wealth[key].as_json(), self._sums[key].count, self._sums[key].total]
-                for key, level in self._levels.items()
+                [key.kind, key.name, wealth.as_json(), self._sums[key].count, self._sums[key].total]
+                for key, wealth in self._wealth.items()
             ],
             "strong": [self._strong.count, self._strong.total],
             "heard": [[call, heard.quality, [list(key) for key in heard.keys]] for call, heard in self._heard.items()],
@@ -233,19 +232,21 @@ class Watch:
 
     @classmethod
     def _read(cls, given: Mapping[str, Any], alarmed: Alarmed | None) -> Self:
-        watched = {Key(Broken(kind), name): rest for kind, name, *rest in given["watched"]}
+        watched = {
+            Key(Broken(kind), name): (Wealth.from_json(wealth), _Sum(count, total))
+            for kind, name, wealth, count, total in given["watched"]
+        }
         watch = cls(
-            {key.name or OVERALL: rest[0] for key, rest in watched.items() if key.kind is not Broken.ENGINE},
-            engines={key.name: rest[0] for key, rest in watched.items() if key.kind is Broken.ENGINE},
+            {key.name or OVERALL: each[0].level for key, each in watched.items() if key.kind is not Broken.ENGINE},
+            engines={key.name: each[0].level for key, each in watched.items() if key.kind is Broken.ENGINE},
             alpha=given["alpha"],
             horizon=given["horizon"],
             least_propensity=given["least_propensity"],
             remember=given["remember"],
             alarmed=alarmed,
         )
-        for key, (_, wealth, count, total) in watched.items():
-            watch._wealth[key] = Wealth.from_json(wealth)
-            watch._sums[key] = _Sum(count, total)
+        watch._wealth = {key: wealth for key, (wealth, _) in watched.items()}
+        watch._sums = {key: realised for key, (_, realised) in watched.items()}
         watch._strong = _Sum(*given["strong"])
         watch._heard = {
             call: _Heard(quality, tuple(Key(Broken(kind), name) for kind, name in keys))
@@ -269,7 +270,7 @@ class Watch:
             total.total += quality - before.quality
 
     def _alarm(self, key: Key, at_s: float) -> Alarm:
-        seen, level = self._sums[key], self._levels[key]
+        seen, level = self._sums[key], self._levels[key].value
         return Alarm(
             kind=key.kind,
             name=key.name,
@@ -289,6 +290,13 @@ class Watch:
 
 def _key(name: str) -> Key:
     return Key(Broken.OVERALL, "") if name == OVERALL else Key(Broken.SLICE, name)
+
+
+def _level(key: Key, given: Level | float) -> Level:
+    level = given if isinstance(given, Level) else Level.known(float(given))
+    if not level.steps or not all(0 < step < 1 for step, _ in level.steps):
+        raise InputError(f"the level of {key.kind} '{key.name}' is {level.value}; allowed: between 0 and 1")
+    return level
 
 
 def _check(*, alpha: float, horizon: int, least_propensity: float, remember: int) -> None:

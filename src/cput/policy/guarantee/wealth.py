@@ -10,7 +10,9 @@ add up to 1, forever; within the horizon they are nearly equal. What has not sta
 costs no evidence: an alarm comes as fast after a year as on the first day (a sum over starts as in Shiryaev-Roberts;
 Shin, Ramdas and Rinaldo 2024).
 
-    wealth = Wealth(level=0.9, horizon=10_000)
+What is bet against is a ``Level``: at each of its steps, and what stands at the worst one counts.
+
+    wealth = Wealth(level=Level.known(0.9), horizon=10_000)
     for quality in outcomes:
         if wealth.bet(quality) >= 1 / alpha: ...
 """
@@ -19,7 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-FRACTIONS = tuple(0.8 / 2**step for step in range(7))
+from cput.policy.guarantee.level import Level
+
+FRACTIONS = tuple(0.8 / 2**step for step in range(6))
 """Of the stake that would lose everything on a perfect answer."""
 
 
@@ -27,42 +31,52 @@ FRACTIONS = tuple(0.8 / 2**step for step in range(7))
 class Wealth:
     """Bets against one level."""
 
-    level: float
-    """The quality, between 0 and 1, that is still good enough."""
+    level: Level
+    """The quality that is still good enough."""
     horizon: int
     """Outcomes within which a fall is to be noticed as fast at any time."""
     heaviest: float = 1.0
     """The largest weight that an outcome can have, known beforehand."""
-    pots: list[float] = field(default_factory=lambda: [0.0] * len(FRACTIONS))
-    """What each stake has made of the shares that have started."""
+    pots: list[list[float]] = field(default_factory=list)
+    """For each step, what each stake has made of the shares that have started."""
     seen: int = 0
     """Outcomes bet on."""
+
+    def __post_init__(self) -> None:
+        self.pots = self.pots or [[0.0] * len(FRACTIONS) for _ in self.level.steps]
 
     @property
     def value(self) -> float:
         """The e-value: evidence against "the quality is at or above the level"."""
-        return sum(self.pots) + self.horizon / (self.horizon + self.seen)
+        lying = self.horizon / (self.horizon + self.seen)
+        return min(
+            evidence * (sum(pots) + lying) for (_, evidence), pots in zip(self.level.steps, self.pots, strict=True)
+        )
 
     def bet(self, quality: float, weight: float = 1.0) -> float:
         """Take an outcome in; return the e-value. Its mean weight must be 1 (inverse propensities)."""
         self.seen += 1
         begins = self.horizon / ((self.horizon + self.seen - 1) * (self.horizon + self.seen)) / len(FRACTIONS)
-        shortfall = weight * (self.level - quality) / ((1 - self.level) * self.heaviest)  # at least -1
-        for place, fraction in enumerate(FRACTIONS):
-            self.pots[place] = (self.pots[place] + begins) * (1 + fraction * shortfall)
+        for place, (level, _) in enumerate(self.level.steps):
+            shortfall = weight * (level - quality) / ((1 - level) * self.heaviest)  # at least -1
+            self.pots[place] = [
+                (pot + begins) * (1 + fraction * shortfall)
+                for pot, fraction in zip(self.pots[place], FRACTIONS, strict=True)
+            ]
         return self.value
 
     def as_json(self) -> dict[str, Any]:
         """Return its state as plain JSON values."""
         return {
-            "level": self.level,
+            "level": self.level.as_json(),
             "horizon": self.horizon,
             "heaviest": self.heaviest,
-            "pots": list(self.pots),
+            "pots": [list(pots) for pots in self.pots],
             "seen": self.seen,
         }
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Read what ``as_json`` wrote."""
-        return cls(**{**given, "pots": [float(pot) for pot in given["pots"]]})
+        pots = [[float(pot) for pot in pots] for pots in given["pots"]]
+        return cls(**{**given, "level": Level.from_json(given["level"]), "pots": pots})
