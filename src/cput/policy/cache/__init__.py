@@ -1,0 +1,42 @@
+"""The caches: one answer for calls that are the same, or ask the same in other words.
+
+    cache = Cache(MemoryStore(max_bytes=256 << 20), ttl_s=3600)
+    bills = Bills(ledger)
+    engine = Cached(Metered(leaf, bills, prices=book), cache, bills, model="gpt-4o")
+    await cache.judged([outcome], tenant="acme")        # a negative outcome evicts
+
+docs/design/cache.md says what is compared, what is proven, and what is not.
+"""
+
+from cput.policy.cache.bills import Bills
+from cput.policy.cache.cached import CACHE, Cache, Cached, Counts
+from cput.policy.cache.certificate import Certificate, Fitted, Pair, fit, load_pairs
+from cput.policy.cache.entry import Codec
+from cput.policy.cache.file_store import FileStore
+from cput.policy.cache.guard import guard_version, refusal
+from cput.policy.cache.key import key_of
+from cput.policy.cache.semantic import Semantic
+from cput.policy.cache.store import MemoryStore, Store
+from cput.policy.cache.wish import TAG
+
+__all__ = [
+    "CACHE",
+    "TAG",
+    "Bills",
+    "Cache",
+    "Cached",
+    "Certificate",
+    "Codec",
+    "Counts",
+    "FileStore",
+    "Fitted",
+    "MemoryStore",
+    "Pair",
+    "Semantic",
+    "Store",
+    "fit",
+    "guard_version",
+    "key_of",
+    "load_pairs",
+    "refusal",
+]
