@@ -64,14 +64,15 @@ class Plan:
 
     def through(self, expected: Expected, scores: Floats, quality: Floats, cost_usd: Floats) -> Replayed:
         """Return what it gives and pays on recorded answers, all (n, m): of the answers seen the one scored best."""
-        rows = np.arange(len(quality))
         seen = np.zeros(quality.shape, np.bool_)
+        going = np.arange(len(quality))
         for _ in self.engines:
-            going = self.next(expected, scores, seen, ~seen)
-            asked = going != STOP
-            if not asked.any():
+            ahead = Expected(expected.quality[going], expected.cost_usd[going])
+            next_ = self.next(ahead, scores[going], seen[going], ~seen[going])
+            going, next_ = going[next_ != STOP], next_[next_ != STOP]
+            if not len(going):
                 break
-            seen[rows[asked], going[asked]] = True
+            seen[going, next_] = True
         return paid(quality, cost_usd, seen, taken(expected, scores, seen))
 
 
@@ -95,7 +96,7 @@ def plan_path(
     *,
     count: int = 24,
     linked: bool = True,
-    lookaheads: Sequence[Lookahead] = tuple(Lookahead),
+    lookaheads: Sequence[Lookahead] = (Lookahead.INDEX,),
 ) -> tuple[Plan, ...]:
     """Return plans from the safest to the riskiest, fitted on recorded answers; all arrays are (n, m).
 
