@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cput.policy.explain.decided import Decided
 from cput.protocols import Answer, Engine
-from cput.records import Call, Ending, Grounds, Piece, Usage
+from cput.records import Call, Ending, Grounds, Piece
 
 
 class Explainer(Protocol):
@@ -59,7 +59,7 @@ class Explained:
 
         return Answer(
             stream(),
-            lambda: inner.so_far if inner.ended else Usage(),
+            lambda: inner.so_far,
             lambda: inner.ending.attempt if inner.ended else None,
         )
 
