@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from legs import Abstained, Kept, Says, ask, heard, text_of
 
-from cput.errors import EngineUnavailable, InputError, PromptTooLong, UpstreamError
+from cput.errors import EngineUnavailable, InputError, PromptTooLong, SetupError, UpstreamError
+from cput.ledger.grounds import read_grounds
 from cput.ledger.meter import Metered
+from cput.ledger.store import Ledger
 from cput.policy.cascade import (
     Calibration,
     Cascade,
@@ -21,7 +23,7 @@ from cput.policy.cascade import (
 from cput.policy.cascade.heard import is_plain
 from cput.policy.explain import Explained
 from cput.protocols import Answer
-from cput.records import Call, Finish, Sampling, changed
+from cput.records import Call, Finish, Grounds, Sampling, changed
 from cput.serve.forward import Carried
 from cput.testing import EchoEngine, check_engine
 
@@ -397,3 +399,36 @@ def test_a_request_that_is_carried_on_is_read_for_what_no_rule_can_judge(body, p
     assert is_plain(Carried(id=call.id, messages=call.messages, body=body, read=call)) == plain
     assert is_plain(call)
     assert not is_plain(Call(embed=("a",)))
+
+
+async def test_grounds_are_on_disk_before_the_end_and_one_that_can_not_be_written_is_the_calls_error(tmp_path):
+    call = ask()
+    with Ledger.open(tmp_path / "l.db") as ledger:
+        engine = Cascade([Leg(engine=Metered(Says("a", "x y z"), ledger), rule=always(True))])
+        _, ending = await heard(Explained(engine, ledger), call)
+        assert read_grounds(ledger, call.id) == ending.grounds
+    with pytest.raises(SetupError, match="is closed"):
+        await Explained(Cascade([Leg(engine=Says("a"))]), ledger).answer(ask()).text()
+
+
+async def test_an_answer_without_grounds_is_passed_on_as_it_is():
+    kept = Kept()
+    pieces, ending = await heard(Explained(Says("a", "x y"), kept), ask())
+    assert (text_of(pieces), ending.grounds, kept.grounds) == ("x y", None, [])
+
+
+async def test_what_ends_with_grounds_is_written_down_whoever_made_them():
+    class Cached(Says):
+        def answer(self, call):
+            inner = super().answer(call)
+
+            async def stream():
+                async for piece in inner:
+                    yield piece
+                yield changed(inner.ending, grounds=Grounds(chosen="cache", reason="cache_exact", source_call="c"))
+
+            return Answer(stream())
+
+    kept, call = Kept(), ask()
+    await heard(Explained(Cached("a"), kept), call)
+    assert [(call_id, grounds.reason) for call_id, grounds in kept.grounds] == [(call.id, "cache_exact")]

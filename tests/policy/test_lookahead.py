@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cput.errors import InputError
 from cput.policy.cascade.lookahead import STOP, by_index, by_sets, reservation
 from cput.policy.cascade.plan import Lookahead, Plan, plan_path, taken
 from cput.policy.cascade.spread import Spread
@@ -233,3 +234,33 @@ def test_a_path_of_thresholds_begins_with_the_safest():
     assert spent == sorted(spent, reverse=True)
     assert useful == sorted(useful, reverse=True)
     assert len(path) >= 4
+
+
+@pytest.mark.parametrize("spread", ["none", "fitted"])
+def test_a_saved_plan_decides_as_it_did(tmp_path, spread):
+    expected, score, quality, cost = made()
+    known = Spread.none(3) if spread == "none" else Spread.fit(expected.quality, score)
+    plan = Plan(engines=("a", "b", "c"), usd=200.0, spread=known, lookahead=Lookahead.INDEX)
+    plan.save(tmp_path / "plan.json")
+    again = Plan.load(tmp_path / "plan.json")
+    one, other = (each.through(expected, score, quality, cost) for each in (plan, again))
+    assert (one.legs == other.legs).all()
+    assert (again.engines, again.usd, again.lookahead) == (plan.engines, plan.usd, plan.lookahead)
+    text = (tmp_path / "plan.json").read_text()
+    for wrong in ("nonsense", "{}", text.replace('"c"', '"c", "d"'), text.replace("index", "magic")):
+        (tmp_path / "plan.json").write_text(wrong)
+        with pytest.raises(InputError, match="holds no plan"):
+            Plan.load(tmp_path / "plan.json")
+
+
+def test_what_is_seen_moves_what_is_expected_of_the_others():
+    expected, score, _, _ = made()
+    spread = Spread.fit(expected.quality, score)
+    seen = np.zeros((1, 3), bool)
+    seen[0, 0] = True
+    ahead = np.full((1, 3), 0.5)
+    low, high = (spread.outlook(ahead, np.array([[value, np.nan, np.nan]]), seen).mean for value in (0.1, 0.9))
+    links = spread.covariance[0, 1:]
+    assert (np.sign(high[0, 1:] - low[0, 1:]) == np.sign(links)).all()
+    apart = Spread.fit(expected.quality, score, linked=False)
+    assert (apart.outlook(ahead, np.array([[0.1, np.nan, np.nan]]), seen).mean[0, 1:] == 0.5).all()

@@ -186,6 +186,15 @@ async def test_a_cascade_router_hands_on_what_no_rule_can_read():
     assert (ending.grounds.chosen, ending.grounds.reason, len(kept.legs)) == ("large", "router", 1)
 
 
+async def test_what_no_rule_can_read_falls_back_too_and_the_grounds_name_who_answered():
+    _, engine = cascade_router(Says("small"), Says("large", error=EngineUnavailable("gone")))
+    _, ending = await heard(engine, ask(sampling=Sampling(echo=True)))
+    assert (ending.grounds.chosen, ending.grounds.options[1].note) == (
+        "small",
+        "failed: no connection, or a broken one",
+    )
+
+
 def test_a_wrong_router_is_one_sentence():
     with pytest.raises(InputError, match="allowed: 1 or more"):
         Routed(Fixed(), {}, Worth(usd=0.0))

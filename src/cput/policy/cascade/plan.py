@@ -6,13 +6,16 @@
 ``CascadeRouter`` runs one on live engines; both take each step by ``Plan.next``.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from cput.errors import InputError
+from cput.errors import InputError, SetupError
 from cput.policy.cascade.lookahead import STOP, by_index, by_sets
 from cput.policy.cascade.spread import Spread
 from cput.policy.estimates import Expected
@@ -50,6 +53,35 @@ class Plan:
         if not 0 <= self.usd < float("inf"):
             raise InputError(f"a dollar is worth {self.usd} of quality here; allowed: 0 or more")
 
+    def save(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            SetupError: the file can't be written there.
+        """
+        spread = {field.name: getattr(self.spread, field.name).tolist() for field in fields(Spread)}
+        said = {"engines": self.engines, "usd": self.usd, "lookahead": self.lookahead.value, "spread": spread}
+        try:
+            path.write_text(json.dumps(said), encoding="utf-8")
+        except OSError as error:
+            raise SetupError(f"plan {path} can't be written ({error.strerror}); give another place") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read one.
+
+        Raises:
+            InputError: there is none, or it does not read as one.
+        """
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            engines = tuple(map(str, said["engines"]))
+            spread = Spread(**{name: np.array(value, dtype=np.float64) for name, value in said["spread"].items()})
+            spread.fits(len(engines))
+            return cls(engines=engines, usd=float(said["usd"]), spread=spread, lookahead=Lookahead(said["lookahead"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path} holds no plan ({error}); `Plan.save` writes one") from error
+
     def next(self, expected: Expected, scores: Floats, seen: Flags, open_: Flags) -> Ints:
         """Return whom to ask next (n,), or ``STOP``.
 
@@ -64,14 +96,15 @@ class Plan:
 
     def through(self, expected: Expected, scores: Floats, quality: Floats, cost_usd: Floats) -> Replayed:
         """Return what it gives and pays on recorded answers, all (n, m): of the answers seen the one scored best."""
-        rows = np.arange(len(quality))
         seen = np.zeros(quality.shape, np.bool_)
+        going = np.arange(len(quality))
         for _ in self.engines:
-            going = self.next(expected, scores, seen, ~seen)
-            asked = going != STOP
-            if not asked.any():
+            ahead = Expected(expected.quality[going], expected.cost_usd[going])
+            next_ = self.next(ahead, scores[going], seen[going], ~seen[going])
+            going, next_ = going[next_ != STOP], next_[next_ != STOP]
+            if not len(going):
                 break
-            seen[rows[asked], going[asked]] = True
+            seen[going, next_] = True
         return paid(quality, cost_usd, seen, taken(expected, scores, seen))
 
 
@@ -95,7 +128,7 @@ def plan_path(
     *,
     count: int = 24,
     linked: bool = True,
-    lookaheads: Sequence[Lookahead] = tuple(Lookahead),
+    lookaheads: Sequence[Lookahead] = (Lookahead.INDEX,),
 ) -> tuple[Plan, ...]:
     """Return plans from the safest to the riskiest, fitted on recorded answers; all arrays are (n, m).
 

@@ -100,7 +100,7 @@ class CascadeRouter:
             try:
                 answer = way.ask(at, leg.engine, call if straight else self._asked(call, leg))
                 if straight:
-                    way.decide(at, "router" if not plain else "last_leg")
+                    way.redecide(at, "router" if not plain else "last_leg")
                     async for piece in answer:
                         begun = True
                         yield shown(piece, call)

@@ -43,6 +43,14 @@ class Spread:
     covariance: Floats
     """(m, m): of the differences; off the diagonal 0 where engines are taken to be independent."""
 
+    def fits(self, engines: int) -> None:
+        """Hold the shapes to ``engines``; raises ValueError where one is another."""
+        bins = self.edges.size // max(1, engines) + 1
+        if self.differences.ndim != 3 or self.differences.shape[:2] != (engines, bins) or not self.differences.size:
+            raise ValueError(f"its spread has the shape {self.differences.shape}")
+        if self.edges.shape[0] != engines or self.covariance.shape != (engines, engines):
+            raise ValueError(f"its spread is not of {engines} engines")
+
     @classmethod
     def none(cls, engines: int) -> Self:
         """Return the spread of estimates that are the truth."""

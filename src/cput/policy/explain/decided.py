@@ -7,7 +7,7 @@ from cput.records import Ending, Grounds, Piece, Usage, changed
 
 
 class Decided(Answer):
-    """An ``Answer`` that asks ``grounds`` when the caller hangs up; None where nothing was decided by then."""
+    """An ``Answer`` that knows its grounds from its first piece on; None where nothing is decided yet."""
 
     def __init__(
         self,
@@ -19,9 +19,13 @@ class Decided(Answer):
         super().__init__(stream, usage_so_far, attempt)
         self._grounds = grounds
 
+    @property
+    def grounds(self) -> Grounds | None:
+        """Why it is answered as it is; None where nothing is decided yet."""
+        return self._grounds()
+
     async def aclose(self) -> None:
-        """Hang up; see ``Answer.aclose``."""
+        """Hang up; see ``Answer.aclose``. The ending then has the grounds, where there are some."""
         await super().aclose()
-        grounds = self._grounds()
-        if self.ending.grounds is None and grounds is not None:
-            self._ending = changed(self.ending, grounds=grounds)
+        if self.ending.grounds is None and self.grounds is not None:
+            self._ending = changed(self.ending, grounds=self.grounds)

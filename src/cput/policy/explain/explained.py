@@ -3,11 +3,13 @@
 engine = Explained(Cascade(...), ledger)      # cput why CALL_ID
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
+from cput.policy.explain.decided import Decided
 from cput.protocols import Answer, Engine
-from cput.records import Call, Ending, Grounds, Piece, Usage
+from cput.records import Call, Ending, Grounds, Piece
 
 
 class Explainer(Protocol):
@@ -20,6 +22,8 @@ class Explainer(Protocol):
 
 class Explained:
     """Answers as ``engine`` does; where that ends with grounds, they are on disk when the end is let through.
+
+    They are written while the answer is streamed, where the policy had decided by its first piece.
 
     Also those of an answer that was hung up, or that failed, after the policy had decided. It stands around the
     outermost policy: what other wrappers make of an answer that is hung up has no grounds.
@@ -39,18 +43,23 @@ class Explained:
         inner = self._engine.answer(call)
 
         async def stream() -> AsyncGenerator[Piece | Ending, None]:
+            writing: asyncio.Task[None] | None = None
             try:
                 async for piece in inner:
+                    if writing is None and isinstance(inner, Decided) and inner.grounds is not None:
+                        writing = asyncio.create_task(self._ledger.explain(call.id, inner.grounds))
                     yield piece
             finally:
                 await inner.aclose()
-                if inner.ending.grounds is not None:
+                if writing is not None:
+                    await writing
+                elif inner.ending.grounds is not None:
                     await self._ledger.explain(call.id, inner.ending.grounds)
             yield inner.ending
 
         return Answer(
             stream(),
-            lambda: inner.so_far if inner.ended else Usage(),
+            lambda: inner.so_far,
             lambda: inner.ending.attempt if inner.ended else None,
         )
 
