@@ -4,11 +4,13 @@ Kept from ``door``, which a gateway of remote upstreams starts with: an engine b
 """
 
 import asyncio
+import hashlib
 from functools import partial
 from pathlib import Path
 
 from cput.cli import plug
 from cput.cli.asked import BACKOFF_S, MAX_WAIT_S, Asked, Beside, Leaf
+from cput.cli.cache import Plugged, asked_cache
 from cput.engines import open_engine
 from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
@@ -17,6 +19,7 @@ from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook, device_rate
 from cput.measure.judge import useful
 from cput.policy import Abandoned, Persistent, Policy, load_policy, repeats_itself
+from cput.policy.cache.key import canonical
 from cput.protocols import Engine
 from cput.records import Call
 from cput.serve.accounts import Accounts
@@ -87,9 +90,10 @@ class Embedded:
         """Return the wrappers around an embedded engine as a policy says."""
         asked, device = self._asked, self.device
         leaf = (asked.leaf or open_leaf)(policy)
+        plugged = asked_cache(asked, self._door, device)
         engine: Engine = Metered(
             leaf,
-            self._door.tally,
+            self._door.tally if plugged is None else plugged.bills,
             run=None if device is None else device.run.id,
             keep_text=asked.with_text,
             prices=self._book if device is None else device,
@@ -100,10 +104,13 @@ class Embedded:
             engine = Abandoned(engine, _lost)
         if policy.attempts > 1:
             engine = _asked_again(engine, policy, asked.workload)
+        if plugged is not None:
+            version = _version(leaf, policy)
+            engine = plugged.around(engine, model=_name(policy), version=version, keep_text=asked.with_text)
         return Stack(
             engine_for=lambda _: engine,
             close=engine.aclose,
-            load=leaf.start,
+            load=partial(_load, leaf, plugged),
             policy=name,
             words=f"{policy.model} on the embedded engine: {policy.settings}",
             count_prompt=partial(_count, leaf) if isinstance(self._door.gate, Accounts) else uncounted,
@@ -119,6 +126,19 @@ def _reserved(asked: Asked, door: Door, book: PriceBook) -> Reserved | None:
         raise InputError(f"{option} charges one device's time, and replicas on Ray have several; leave it out")
     rate = device_rate(asked.rate, asked.device)
     return Reserved(door.ledger, rate, engine=asked.what or "embedded", workload=asked.workload, otherwise=book)
+
+
+async def _load(leaf: Leaf, plugged: Plugged | None) -> None:
+    await leaf.start()
+    if plugged is not None:
+        await plugged.load()
+
+
+def _version(leaf: Leaf, policy: Policy) -> str:
+    """Return a digest of policy, weights and chat template; weights on Ray's replicas are named by the policy alone."""
+    manifest = leaf.manifest if isinstance(leaf, OpenVino) else None
+    weights = None if manifest is None else (manifest.sha256, manifest.chat_template, manifest.cput_version)
+    return hashlib.blake2b(canonical((policy, weights)), digest_size=16).hexdigest()
 
 
 def _count(leaf: Leaf, call: Call) -> int | None:

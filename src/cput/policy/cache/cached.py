@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cput.ledger.meter import without_text
 from cput.ledger.price import UNPRICED, avoided_charge
@@ -21,7 +22,6 @@ from cput.policy.cache.bills import Bill, Bills
 from cput.policy.cache.entry import Codec, Kept, worth_keeping
 from cput.policy.cache.flight import Flight
 from cput.policy.cache.key import canonical, key_of
-from cput.policy.cache.semantic import Found, Question, Semantic
 from cput.policy.cache.store import Store
 from cput.policy.cache.wish import wish_of
 from cput.protocols import Answer, Engine
@@ -39,6 +39,9 @@ from cput.records import (
     Usage,
     changed,
 )
+
+if TYPE_CHECKING:
+    from cput.policy.cache.semantic import Found, Question, Semantic
 
 CACHE = "cache"
 """The name of the engine that hits are written down under."""
@@ -68,7 +71,7 @@ class Cache:
     """What all wrapped engines of a door share: the store, who waits for whom, and the counts. For one event loop."""
 
     def __init__(
-        self, store: Store, *, ttl_s: float = 86_400.0, semantic: Semantic | None = None, codec: Codec | None = None
+        self, store: Store, *, ttl_s: float = 86_400.0, semantic: "Semantic | None" = None, codec: Codec | None = None
     ) -> None:
         """``codec`` knows the kinds of pieces that the engines give; ``semantic`` None is an exact cache alone."""
         self.store = store
@@ -213,7 +216,7 @@ class Cached:
                 yield part
 
     async def made(
-        self, call: Call, key: bytes, making: "_Making", question: Question | None
+        self, call: Call, key: bytes, making: "_Making", question: "Question | None"
     ) -> AsyncGenerator[Piece | Ending, None]:
         """Ask the engine; keep the answer before its end is let through, so that an outcome finds it."""
         pieces: list[Piece] = []
@@ -233,7 +236,7 @@ class Cached:
         if self._cache.flights.get(shared.key) is shared:
             del self._cache.flights[shared.key]
 
-    async def similar(self, call: Call) -> tuple[Question | None, "_Source | None"]:
+    async def similar(self, call: Call) -> "tuple[Question | None, _Source | None]":
         """Return the call as a question to the semantic cache, and the answer of one that asks the same."""
         semantic = self._cache.semantic
         if semantic is None:
@@ -252,7 +255,7 @@ class Cached:
         raw = await self._cache.store.get(key)
         return None if raw is None else self._cache.codec.unpack(raw)
 
-    async def _keep(self, call: Call, key: bytes, kept: Kept, question: Question | None) -> None:
+    async def _keep(self, call: Call, key: bytes, kept: Kept, question: "Question | None") -> None:
         raw = self._cache.codec.pack(kept)
         if raw is not None:
             handles = _handles(call.tenant, call.id, call.external_key, call.episode)
@@ -302,7 +305,7 @@ class Cached:
         charge = free if original is None else avoided_charge(call.id, seq, original)
         await self._bills.record(call if self._keep_text else without_text(call), [attempt], [charge])
 
-    def _grounds(self, call: Call, source: "_Source", found: Found | None) -> Grounds:
+    def _grounds(self, call: Call, source: "_Source", found: "Found | None") -> Grounds:
         hit = Option(
             engine=CACHE,
             asked=True,
@@ -327,7 +330,7 @@ class _Source:
 
     kept: Kept
     reason: str
-    found: Found | None = None
+    found: "Found | None" = None
 
 
 class _Making:
