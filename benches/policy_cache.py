@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("CPUT_CACHE_DATA"), help="folder with clinc150_full.json.gz"
     )
+    parser.add_argument("--embedders", default=",".join(EMBEDDERS), help="comma-separated")
     parser.add_argument("--fit", action="store_true", help="write the certificates that ship")
     asked = parser.parse_args()
     asyncio.run(ship() if asked.fit else bench(asked))
@@ -60,7 +61,7 @@ async def ship() -> None:
 async def bench(asked: argparse.Namespace) -> None:
     console = Console(stderr=True)
     results, found = [], {}
-    for name in EMBEDDERS:
+    for name in asked.embedders.split(","):
         embedder = open_engine("embedder", model=name)
         await embedder.start()
         vectors = Vectors(embedder)

@@ -15,7 +15,7 @@ from cput.policy.cache.file_store import FileStore
 from cput.policy.cache.store import MemoryStore, Store
 from cput.policy.upstreams import CacheRule
 from cput.protocols import Engine
-from cput.records import Attempt, Charge
+from cput.records import Attempt, Charge, Ending
 from cput.serve.cache_counts import CacheCounts
 from cput.serve.door import Door
 from cput.serve.forward import Closed, Passed, Said
@@ -23,6 +23,10 @@ from cput.units import SECONDS_PER_HOUR, to_nano_usd
 
 if TYPE_CHECKING:
     from cput.policy.cache.semantic import Embedding, Semantic
+
+
+ENDED = frozenset({"stop", "length", "tool_calls", "function_call"})
+"""Finish reasons of answers that may be given again; what else an upstream says (content_filter) may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,13 @@ def plug_cache(door: Door, rule: CacheRule, prices: Pricer | None = None) -> Plu
     store: Store
     store = MemoryStore(max_bytes=rule.max_bytes) if rule.file is None else _file(rule.file, rule.max_bytes)
     semantic = None if rule.semantic is None else _semantic(rule, prices)
-    cache = Cache(store, ttl_s=rule.ttl_s, semantic=semantic, codec=Codec(Said, Passed, Closed))
+    cache = Cache(store, ttl_s=rule.ttl_s, semantic=semantic, codec=Codec(Said, Passed, Closed), keeps=keeps)
     return Plugged(cache, Bills(door.tally, door.tally.unsettled))
+
+
+def keeps(ending: Ending) -> bool:
+    """Whether an upstream's own words let an answer be given again: it ended, and no filter cut it."""
+    return not isinstance(ending, Closed) or set(ending.reasons.values()) <= ENDED
 
 
 def asked_cache(asked: Asked, door: Door, prices: Pricer | None = None) -> Plugged | None:

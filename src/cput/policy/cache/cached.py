@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,13 +71,23 @@ class Cache:
     """What all wrapped engines of a door share: the store, who waits for whom, and the counts. For one event loop."""
 
     def __init__(
-        self, store: Store, *, ttl_s: float = 86_400.0, semantic: "Semantic | None" = None, codec: Codec | None = None
+        self,
+        store: Store,
+        *,
+        ttl_s: float = 86_400.0,
+        semantic: "Semantic | None" = None,
+        codec: Codec | None = None,
+        keeps: Callable[[Ending], bool] = lambda _: True,
     ) -> None:
-        """``codec`` knows the kinds of pieces that the engines give; ``semantic`` None is an exact cache alone."""
+        """``codec`` knows the kinds of pieces that the engines give; ``semantic`` None is an exact cache alone.
+
+        ``keeps`` may refuse an answer for what only its own kind of ending says (a filter cut it).
+        """
         self.store = store
         self.ttl_s = ttl_s
         self.semantic = semantic
         self.codec = codec or Codec()
+        self.keeps = keeps
         self.counts = Counts()
         self.flights: dict[bytes, _Shared] = {}
 
@@ -227,7 +237,7 @@ class Cached:
                     yield piece
                 ending = making.inner.ending
             making.generated = _Source(_kept(call, pieces, ending, bill, self._engine.name), EXACT)
-            if worth_keeping(call, pieces, ending):
+            if worth_keeping(call, pieces, ending) and self._cache.keeps(ending):
                 await self._keep(call, key, making.generated.kept, question)
         yield ending
 
