@@ -57,6 +57,8 @@ class Asked:
     traces: bool = False
     trace_content: bool = False
     ledger: str | None = None
+    cache: bool = False
+    semantic_cache: str | None = None
     leaf: Callable[[Policy], Leaf] | None = None
     """Opens the embedded engine of a policy; None opens it in this process. On Ray, what stands for the replicas."""
     legs: int = 1

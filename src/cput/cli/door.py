@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from cput.cli.asked import ATTEMPTS, BACKOFF_S, MAX_WAIT_S, Asked, Beside
+from cput.cli.cache import asked_cache
 from cput.cli.redaction import redactor
 from cput.cli.tracing import tracing
 from cput.cli.upstreams import guards, plug_upstreams
@@ -34,7 +35,7 @@ from cput.serve.logs import to_stream
 from cput.serve.most import most_of_prompt
 from cput.serve.open_gate import OpenGate
 from cput.serve.run import bind, is_loopback, serve, url_of
-from cput.serve.serving import Serving, Stack, uncounted
+from cput.serve.serving import Serving, Stack, nothing, uncounted
 from cput.serve.tariff import BookTariff
 from cput.serve.trace_context import Tracing
 
@@ -121,7 +122,8 @@ def _plug(asked: Asked, door: Door, book: PriceBook, books: contextlib.ExitStack
     for model in asked.embed:
         from cput.cli.door_embed import embedding_model
 
-        name, served = embedding_model(model, "f16", door, book, device, keep_text=asked.keep_text)
+        plugged = asked_cache(asked, door, device)
+        name, served = embedding_model(model, "f16", door, book, device, keep_text=asked.keep_text, plugged=plugged)
         if name in door.models:
             raise InputError(f"--embed {model} is served already; give another model, or leave it out")
         door.models = {**door.models, name: served}
@@ -145,6 +147,8 @@ def _plug_main(
     if several:
         if asked.aliases:
             raise InputError(f"--alias {asked.aliases[0]} goes with one model; name it in {path} as [models.NAME]")
+        if asked.cache or asked.semantic_cache is not None:
+            raise InputError(f"--cache goes with one model or URL; give {path} a table [cache]")
         return plug_upstreams(path, door, book, keep_text=asked.with_text), None
     return _plug_embedded(asked, door, book, books)
 
@@ -164,7 +168,8 @@ def _plug_embedded(
         name, model, watch = embedded.plug_policy(Path(what))
     elif embeds(what):
         device = embedded.device
-        name, model = embedding_model(what, asked.precision, door, book, device, keep_text=asked.keep_text)
+        plugged, keep = asked_cache(asked, door, device), asked.keep_text
+        name, model = embedding_model(what, asked.precision, door, book, device, keep_text=keep, plugged=plugged)
     else:
         name, model = embedded.plug_model(what)
     _show(asked, door, name, model)
@@ -181,18 +186,22 @@ def _plug_remote(asked: Asked, url: str, door: Door, book: PriceBook) -> None:
     key = os.environ.get(asked.api_key_env, "")
     leaf = Forward(asked.model or "any", url, any_model=asked.model is None, api_key=key, resend=False)
     circuit, retries = guards(leaf.name, door)
+    plugged = asked_cache(asked, door)
 
     @lru_cache(KEPT_MODELS)
     def engine_for(model: str) -> Engine:
         billed = asked.model or model
         keep, provider = asked.with_text, leaf.provider
-        metered = Metered(leaf, door.tally, keep_text=keep, prices=book, provider=provider, model=billed)
+        sink = door.tally if plugged is None else plugged.bills
+        metered = Metered(leaf, sink, keep_text=keep, prices=book, provider=provider, model=billed)
         guarded = Breaker(metered, circuit)
-        return Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)
+        line = Retried(guarded, attempts=ATTEMPTS, backoff_s=BACKOFF_S, max_wait_s=MAX_WAIT_S, budget=retries)
+        return line if plugged is None else plugged.around(line, model=model, version=url, keep_text=keep)
 
     words = f"{asked.model or 'every model'} of {leaf.name}"
     bound = most_of_prompt if isinstance(door.gate, Accounts) else uncounted
-    serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, words=words, bound_prompt=bound))
+    load = nothing if plugged is None else plugged.load
+    serving = Serving(Stack(engine_for=engine_for, close=leaf.aclose, load=load, words=words, bound_prompt=bound))
     model = Model(serving=serving, takes=Takes.WIRE, owner=leaf.provider or "upstream")
     if asked.model is not None:
         _show(asked, door, asked.model, model)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from cput.cli import plug
+from cput.cli.cache import Plugged
 from cput.engines import open_engine
 from cput.engines.embedder import Embedder
 from cput.errors import CputError
 from cput.ledger.meter import Metered
 from cput.ledger.price import PriceBook
 from cput.models import ModelStore, load_manifest
+from cput.protocols import Engine
 from cput.serve.dialects.base import Takes
 from cput.serve.door import Door, Model
 from cput.serve.reserved import Reserved
@@ -24,7 +26,14 @@ def embeds(model: str) -> bool:
 
 
 def embedding_model(
-    model: str, precision: str, door: Door, book: PriceBook, device: Reserved | None = None, *, keep_text: bool
+    model: str,
+    precision: str,
+    door: Door,
+    book: PriceBook,
+    device: Reserved | None = None,
+    *,
+    keep_text: bool,
+    plugged: Plugged | None = None,
 ) -> tuple[str, Model]:
     """Return an embedding model, metered, and the name that it is served under. ``device`` charges its seconds.
 
@@ -34,7 +43,12 @@ def embedding_model(
     leaf = open_engine("embedder", model=plug.model_folder(model, precision))
     assert isinstance(leaf, Embedder)
     run = None if device is None else device.run.id
-    engine = Metered(leaf, door.tally, run=run, keep_text=keep_text, prices=book if device is None else device)
+    prices = book if device is None else device
+    sink = door.tally if plugged is None else plugged.bills
+    engine: Engine = Metered(leaf, sink, run=run, keep_text=keep_text, prices=prices)
+    if plugged is not None:
+        version = leaf.manifest.sha256
+        engine = plugged.around(engine, model=Path(model).name, version=version, keep_text=keep_text)
     stack = Stack(
         engine_for=lambda _: engine,
         close=engine.aclose,

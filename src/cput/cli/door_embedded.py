@@ -4,12 +4,15 @@ Kept from ``door``, which a gateway of remote upstreams starts with: an engine b
 """
 
 import asyncio
+import hashlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 from cput.cli import plug
 from cput.cli.asked import ATTEMPTS, BACKOFF_S, MAX_WAIT_S, Asked, Beside, Leaf
+from cput.cli.cache import Plugged, asked_cache
 from cput.cli.checked import Checked
 from cput.cli.wrapped import wrapped
 from cput.engines import open_engine
@@ -17,9 +20,10 @@ from cput.engines.openai import OpenAI
 from cput.engines.openvino import OpenVino
 from cput.engines.retry import Retried
 from cput.errors import InputError
-from cput.ledger.meter import Metered
+from cput.ledger.meter import Metered, Sink
 from cput.ledger.price import PriceBook, device_rate
 from cput.policy import Policy, load_policy
+from cput.policy.cache.key import canonical
 from cput.policy.explain import Explained
 from cput.protocols import Engine
 from cput.records import Call
@@ -93,21 +97,21 @@ class Embedded:
         if asked.leaf is not None and sum(leg.engine == "openvino" for leg in policy.legs) > 1:
             raise InputError("this policy runs several models, and engine replicas on Ray run one; leave --on ray out")
         leaves = [self._leaf(leg) for leg in policy.legs]
+        plugged = asked_cache(asked, self._door, self.device)
+        sink = self._door.tally if plugged is None else plugged.bills
+        lines = [self._line(leaf, leg, sink) for leaf, leg in zip(leaves, policy.legs, strict=True)]
         checks = None if asked.workload is None else Checked(load(asked.workload))
-        lines = [self._line(leaf, leg) for leaf, leg in zip(leaves, policy.legs, strict=True)]
         engine = wrapped(lines, policy, checks, name=name)
-        if policy.then:
+        if plugged is not None:
+            version = _version(leaves, policy)
+            engine = plugged.around(engine, model=_name(policy), version=version, keep_text=asked.with_text)
+        if policy.then or plugged is not None:
             engine = Explained(engine, self._door.ledger)
-        here = [leaf for leaf, leg in zip(leaves, policy.legs, strict=True) if leg.engine == "openvino"]
-        models = [cast("Leaf", leaf) for leaf in here]
-
-        async def started() -> None:
-            await asyncio.gather(*(leaf.start() for leaf in models))
-
+        models = [cast("Leaf", leaf) for leaf, leg in zip(leaves, policy.legs, strict=True) if leg.engine == "openvino"]
         return Stack(
             engine_for=lambda _: engine,
             close=engine.aclose,
-            load=started,
+            load=partial(_load, models, plugged),
             policy=name,
             words=plug.served_words(policy),
             count_prompt=partial(_count, models[0]) if models and isinstance(self._door.gate, Accounts) else uncounted,
@@ -118,13 +122,13 @@ class Embedded:
             return (self._asked.leaf or open_leaf)(leg)
         return plug.leaf(leg, Workload(name=""))
 
-    def _line(self, leaf: Engine, leg: Policy) -> Engine:
+    def _line(self, leaf: Engine, leg: Policy, sink: Sink) -> Engine:
         """Return one leaf on record, asked again where it is elsewhere or in several replicas."""
         asked, device = self._asked, self.device
         remote = isinstance(leaf, OpenAI)
         engine: Engine = Metered(
             leaf,
-            self._door.tally,
+            sink,
             run=None if device is None or remote else device.run.id,
             keep_text=asked.with_text,
             prices=self._book if device is None or remote else device,
@@ -146,6 +150,19 @@ def _reserved(asked: Asked, door: Door, book: PriceBook) -> Reserved | None:
         raise InputError(f"{option} charges one device's time, and replicas on Ray have several; leave it out")
     rate = device_rate(asked.rate, asked.device)
     return Reserved(door.ledger, rate, engine=asked.what or "embedded", workload=asked.workload, otherwise=book)
+
+
+async def _load(models: Sequence[Leaf], plugged: Plugged | None) -> None:
+    await asyncio.gather(*(leaf.start() for leaf in models))
+    if plugged is not None:
+        await plugged.load()
+
+
+def _version(leaves: Sequence[Engine], policy: Policy) -> str:
+    """Return a digest of policy, weights and chat templates; others are named by the policy alone."""
+    here = [leaf.manifest for leaf in leaves if isinstance(leaf, OpenVino)]
+    weights = [(manifest.sha256, manifest.chat_template, manifest.cput_version) for manifest in here]
+    return hashlib.blake2b(canonical((policy, weights)), digest_size=16).hexdigest()
 
 
 def _count(leaf: Leaf, call: Call) -> int | None:

@@ -40,6 +40,8 @@ def serve(
     drain_s: int = 30,
     traces: Annotated[bool, Parameter(negative=())] = False,
     trace_content: Annotated[bool, Parameter(negative=())] = False,
+    cache: Annotated[bool, Parameter(negative=())] = False,
+    semantic_cache: str | None = None,
     ledger: str | None = None,
     on: Annotated[Literal["ray"] | None, Parameter(group=RAY)] = None,
     replicas: Annotated[int | None, Parameter(group=RAY)] = None,
@@ -112,6 +114,12 @@ def serve(
         set. OpenTelemetry's other environment variables hold as well.
     trace_content: bool
         Put prompts and answers into the traces.
+    cache: bool
+        Give an answer again where the same call is made again, at temperature 0 or where the header X-Cput-Cache says
+        on. A tenant's answers are its own. A gateway file has a table [cache] for it.
+    semantic_cache: str
+        An embedding model (all-minilm-l6-v2, wordllama-256) by which a request in other words gets the same answer; it
+        is --cache as well.
     ledger: str
         A file or postgresql://user@host/database; else CPUT_LEDGER, or a file in the user's data folder.
     on: str
@@ -172,6 +180,8 @@ def serve(
         drain_s=drain_s,
         traces=traces,
         trace_content=trace_content,
+        cache=cache,
+        semantic_cache=semantic_cache,
         ledger=ledger,
     )
     wanted = {

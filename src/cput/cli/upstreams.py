@@ -1,13 +1,14 @@
 """Plugging a gateway file together: per upstream a client, a circuit and a retry budget; per model a line of wrappers.
 
-    Fallback([Hedged(near, hosted_hedge), near, hosted])
+    Cached(Fallback([Hedged(near, hosted_hedge), near, hosted]))        # with [cache]
     near = Retried(Breaker(Metered(Timed(Forward(...)))))
 
-Whoever reads it from the inside out has the order: time, the ledger, the circuit, retries, the hedge, the fallback.
-Every leg goes through ``Metered``; whatever stands above it sees legs and never loses one.
+Whoever reads it from the inside out has the order: time, the ledger, the circuit, retries, the hedge, the fallback,
+the cache. Every leg goes through ``Metered``; whatever stands above it sees legs and never loses one.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -16,6 +17,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cput.cli.cache import Plugged, plug_cache, show
 from cput.engines import open_engine
 from cput.engines.breaker import Breaker
 from cput.engines.budget import Budget
@@ -27,7 +29,8 @@ from cput.engines.retry import Retried
 from cput.engines.timed import Timed
 from cput.errors import CputError, InputError
 from cput.ledger.meter import Metered, Pricer
-from cput.policy.upstreams import EVERY, BreakerRule, GatewayFile, HedgeRule, Route, Upstream, load_gateway
+from cput.policy.cache.key import canonical
+from cput.policy.upstreams import EVERY, BreakerRule, CacheRule, GatewayFile, HedgeRule, Route, Upstream, load_gateway
 from cput.protocols import Engine
 from cput.records import Role
 from cput.serve.accounts import Accounts
@@ -61,6 +64,7 @@ def plug_upstreams(path: Path, door: Door, prices: Pricer, *, keep_text: bool) -
     seen = digest(path)
     serving = Serving(pool.stack(load_gateway(path), path.stem))
     door.telemetry.registry.register(CircuitStates(pool.states))
+    show(door)
     door.other = Model(serving=serving, takes=Takes.WIRE, owner="gateway")
     door.list_other = pool.listed
 
@@ -97,6 +101,18 @@ class Live:
     """Stacks that use it."""
 
 
+@dataclass(eq=False, slots=True, kw_only=True)
+class Caching:
+    """A cache in use, by one file after the other for as long as they say the same about it."""
+
+    rule: CacheRule
+    """What the file says."""
+    plugged: Plugged
+    """The cache."""
+    users: int = 0
+    """Stacks that use it."""
+
+
 @dataclass(eq=False, slots=True)
 class Pool:
     """The upstreams in use, which outlive the file that named them first."""
@@ -108,6 +124,8 @@ class Pool:
     """By name, as the newest file has them."""
     file: GatewayFile | None = None
     """The newest file."""
+    caching: "Caching | None" = None
+    """The newest file's cache."""
 
     def stack(self, file: GatewayFile, name: str) -> Stack:
         """Return the wrappers that a file describes.
@@ -117,20 +135,30 @@ class Pool:
         """
         keys = {upstream.name: _key(upstream) for upstream in file.upstreams.values()}
         mine = {upstream.name: self._live(upstream, keys[upstream.name]) for upstream in file.upstreams.values()}
+        caching = self._caching(file.cache)
         for each in mine.values():
             each.users += 1
-        line = _Lines(file, mine, self)
+        if caching is not None:
+            caching.users += 1
+        line = _Lines(file, mine, self, caching.plugged if caching else None)
         embedded = [each.leaf for each in mine.values() if not isinstance(each.leaf, Forward)]
 
         async def load() -> None:
             await asyncio.gather(*(leaf.start() for leaf in embedded))
-            self.live, self.file = mine, file  # from now on it is what serves
+            if caching is not None:
+                await caching.plugged.load()
+            self.live, self.file, self.caching = mine, file, caching  # from now on it is what serves
+            self.door.cache = None if caching is None else caching.plugged.cache
 
         async def close() -> None:
             for each in mine.values():
                 each.users -= 1
                 if not each.users:
                     await each.leaf.aclose()
+            if caching is not None:
+                caching.users -= 1
+                if not caching.users:
+                    await caching.plugged.cache.aclose()
 
         words = ", else ".join(_words(upstream) for upstream in file.upstreams.values())
         kept = lru_cache(KEPT_LINES)(line.engine)
@@ -165,6 +193,14 @@ class Pool:
             found = {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), str)} | found
         return list(found.values())
 
+    def _caching(self, rule: CacheRule | None) -> "Caching | None":
+        """Return the cache in use, with its answers, where the file says the same about it."""
+        if rule is None:
+            return None
+        if self.caching is not None and self.caching.rule == rule and self.caching.users:
+            return self.caching
+        return Caching(rule=rule, plugged=plug_cache(self.door, rule))
+
     def _live(self, upstream: Upstream, key: str) -> Live:
         """Return the one in use, with its connections and its circuit, where the file says the same about it."""
         before = self.live.get(upstream.name)
@@ -179,8 +215,9 @@ class Pool:
 class _Lines:
     """Makes the line of wrappers for a model."""
 
-    def __init__(self, file: GatewayFile, live: Mapping[str, Live], pool: Pool) -> None:
+    def __init__(self, file: GatewayFile, live: Mapping[str, Live], pool: Pool, plugged: Plugged | None) -> None:
         self._file = file
+        self._plugged = plugged
         self._live = live
         self._pool = pool
         rule = file.hedge
@@ -202,7 +239,11 @@ class _Lines:
             other = self._live[route.upstreams[min(1, len(lines) - 1)]]  # the only one there is may have replicas
             second = self._guarded(other, _called(route, other, model), Role.HEDGE)
             lines[0] = Hedged(lines[0], second, *hedging)
-        return lines[0] if len(lines) == 1 else Fallback(lines)
+        line = lines[0] if len(lines) == 1 else Fallback(lines)
+        if self._plugged is None:
+            return line
+        version = _version(route, [self._live[name].upstream for name in route.upstreams])
+        return self._plugged.around(line, model=model, version=version, keep_text=self._pool.keep_text)
 
     def _retried(self, live: Live, model: str) -> Engine:
         asked = live.upstream
@@ -221,7 +262,7 @@ class _Lines:
         remote = isinstance(live.leaf, Forward)
         engine: Engine = Metered(
             leaf,
-            pool.door.tally,
+            pool.door.tally if self._plugged is None else self._plugged.bills,
             role=role,
             keep_text=pool.keep_text,
             prices=pool.prices,
@@ -239,6 +280,12 @@ def _hedging(rule: HedgeRule) -> tuple[Patience, Budget]:
 def _called(route: Route, live: Live, model: str) -> str:
     """Return what a model is called at an upstream."""
     return route.names.get(live.upstream.name) or live.upstream.model or model
+
+
+def _version(route: Route, upstreams: Iterable[Upstream]) -> str:
+    """Return a digest of what decides which weights answer: another route or upstream, another key of the cache."""
+    asked = [(each.name, each.url, each.model, each.precision, route.names.get(each.name)) for each in upstreams]
+    return hashlib.blake2b(canonical(asked), digest_size=16).hexdigest()
 
 
 def _circuit(name: str, rule: BreakerRule) -> Circuit:

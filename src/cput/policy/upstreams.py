@@ -13,6 +13,9 @@ api_key_env = "OPENAI_API_KEY"
 [hedge]
 most = 0.05
 
+[cache]
+ttl_s = 3600
+
 [models."gpt-4o-mini"]
 upstreams = ["near", "hosted"]
 names = { near = "qwen2.5-7b-instruct" }
@@ -118,6 +121,28 @@ class HedgeRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRule:
+    """Which answers are given again; see docs/design/cache.md."""
+
+    exact: bool = True
+    """False is no cache."""
+    semantic: str | None = None
+    """Embedding model of the semantic cache, all-minilm-l6-v2 or wordllama-256 or one's own; None is none."""
+    rate: str | None = None
+    """What this machine costs, such as 0.08/h: what the embeddings are charged by. Needed with ``semantic``."""
+    ttl_s: float = 86_400.0
+    """Seconds that an answer may be given again."""
+    max_bytes: int = 256 << 20
+    """Most bytes of all answers together."""
+    file: str | None = None
+    """An SQLite file that survives restarts and is shared by processes; None keeps them in memory."""
+    threshold: float | None = None
+    """Least similarity of a semantic hit, not below the fitted one; None is the fitted one."""
+    certificate: str | None = None
+    """A certificate of ``cput.policy.cache.fit`` on one's own pairs; None is the one that ships."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Who is asked for a model."""
 
@@ -137,6 +162,8 @@ class GatewayFile:
     """By model; ``*`` is for all others."""
     hedge: HedgeRule | None = None
     """None hedges nothing."""
+    cache: CacheRule | None = None
+    """None gives no answer again."""
 
     def route(self, model: str) -> Route | None:
         """Return who is asked for a model; None where it is not served."""
@@ -167,7 +194,19 @@ _UPSTREAM = {
 _RULE_OF_BREAKER = {"failures": _COUNT, "within_s": POSITIVE, "share": SHARE, "open_s": POSITIVE}
 _HEDGE = {"after_s": NOT_NEGATIVE, "quantile": _QUANTILE, "most": SHARE}
 _ROUTE = {"upstreams": TEXTS, "names": TABLE}
-_FILE = {"upstreams": FLAG, "hedge": TABLE, "models": TABLE}
+_CACHE = {
+    "exact": FLAG,
+    "semantic": FILLED,
+    "rate": FILLED,
+    "ttl_s": POSITIVE,
+    "max_bytes": Rule(
+        lambda value: is_integer(value) and value >= 1 << 20, "a whole number of 1048576 (1 MiB) or more"
+    ),
+    "file": FILLED,
+    "threshold": SHARE,
+    "certificate": FILLED,
+}
+_FILE = {"upstreams": FLAG, "hedge": TABLE, "models": TABLE, "cache": TABLE}
 _OF_A_URL = ("api_key_env", "provider", "connect_s", "head_s", "first_token_s", "idle_s", "whole_s", "always_stream")
 _EMBEDDED = ("precision", "concurrency")
 
@@ -203,7 +242,12 @@ def load_gateway(path: Path) -> GatewayFile:
         if upstream.name in upstreams:
             raise InputError(f"{path}: two upstreams are called '{upstream.name}'; give each its own name")
         upstreams[upstream.name] = upstream
-    return GatewayFile(upstreams=upstreams, routes=_routes(path, table, upstreams), hedge=_hedge(path, table))
+    return GatewayFile(
+        upstreams=upstreams,
+        routes=_routes(path, table, upstreams),
+        hedge=_hedge(path, table),
+        cache=_cache(path, table),
+    )
 
 
 def _upstream(path: Path, number: int, entry: Mapping[str, Any]) -> Upstream:
@@ -254,6 +298,26 @@ def _hedge(path: Path, table: Mapping[str, Any]) -> HedgeRule | None:
     if "after_s" in given and "quantile" in given:
         raise InputError(f"{path}: [hedge] has both after_s and quantile; give one of them")
     return HedgeRule(**given)
+
+
+def _cache(path: Path, table: Mapping[str, Any]) -> CacheRule | None:
+    if "cache" not in table:
+        return None
+    given = table["cache"]
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: cache is {shown(given)}; allowed: a table [cache]")
+    _check(path, "[cache]", given, _CACHE)
+    for key in ("threshold", "certificate", "rate"):
+        if key in given and "semantic" not in given:
+            raise InputError(f'{path}: [cache] has {key}, which is for a semantic cache; add semantic = "MODEL"')
+    if "semantic" in given and "rate" not in given:
+        raise InputError(f'{path}: [cache] has semantic and no rate; give what this machine costs: rate = "0.08/h"')
+    if not given.get("exact", True):
+        if "semantic" in given:
+            raise InputError(f"{path}: [cache] has semantic and exact = false; a semantic cache is an exact one too")
+        return None
+    here = {key: str(path.parent / given[key]) for key in ("file", "certificate") if key in given}
+    return CacheRule(**{**given, **here})
 
 
 def _routes(path: Path, table: Mapping[str, Any], upstreams: Mapping[str, Upstream]) -> Mapping[str, Route]:

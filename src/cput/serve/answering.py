@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from cput.errors import EngineError
+from cput.policy.cache.wish import TAG
 from cput.protocols import Answer
 from cput.records import Call, Ending, Finish, changed
 from cput.serve.body import ClientGone, object_of, read_body
@@ -60,7 +61,7 @@ class Answering:
         name = self._dialect.model_of(body)
         model = door.model(name)
         refuse_other_kind(self._dialect, name, model.takes)
-        return head, model, self._dialect.read(body, head, model.takes, door.defaults)
+        return head, model, _wished(self._dialect.read(body, head, model.takes, door.defaults), head)
 
     async def _serve(self, exchange: Exchange, receive: Receive, head: Head, model: Model, asking: Asking) -> None:
         last = b""
@@ -145,6 +146,13 @@ def _asked(head: Head, asking: Asking, stack: Stack) -> Asked:
         priority=head.priority,
         deadline_s=head.deadline_s,
     )
+
+
+def _wished(asking: Asking, head: Head) -> Asking:
+    """Return what is asked with what its headers say about the cache, as a tag of the call; it wins over metadata's."""
+    if head.cache is None:
+        return asking
+    return changed(asking, call=changed(asking.call, tags={**asking.call.tags, TAG: head.cache}))
 
 
 def _ended(answer: Answer) -> Ending:

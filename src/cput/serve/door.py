@@ -13,6 +13,7 @@ from typing import Any
 from cput.govern.redact import Redacted, Redactor
 from cput.ledger.meter import Sink
 from cput.ledger.store import Ledger
+from cput.policy.cache.cached import Cache
 from cput.records import Call
 from cput.serve.dialects.base import Defaults, Takes
 from cput.serve.fault import BadRequest
@@ -79,6 +80,8 @@ class Door:
     """Traces requests and attempts; None traces nothing."""
     gather: Callable[[], Awaitable[bytes]] | None = None
     """Makes the page of ``/metrics`` where several replicas have counters; None shows this door's own."""
+    cache: Cache | None = None
+    """Gives answers again; outcomes evict from it. None is no cache."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False

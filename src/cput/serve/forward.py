@@ -228,10 +228,17 @@ class Heard(Progress):
         kept = ((name, value) for name, value in choice.items() if name not in self._not_said)
         said = {name: value for name, value in kept if value or name != "logprobs"}
         if "message" in choice:  # an upstream that does not stream
-            said["delta"] = delta
+            said["delta"] = _numbered(delta)
         read = self._piece(choice)
         tokens = read.tokens or (0 if read.whole else 1)
         return Said(text=read.text, tokens=tokens, logprobs=read.logprobs, whole=read.whole, index=index, said=said)
+
+
+def _numbered(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a whole message as a delta: in a stream, each tool call says which one it is."""
+    if not message.get("tool_calls"):
+        return message
+    return {**message, "tool_calls": [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]}
 
 
 def _require_sound(delta: Mapping[str, Any], text: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
+from cput.policy.cache.wish import WISHES
 from cput.records import new_id
 from cput.serve.body import shown
 from cput.serve.fault import BadRequest
@@ -33,6 +34,8 @@ class Head:
     """``X-Cput-Priority``: higher is sooner."""
     deadline_s: float | None = None
     """``X-Cput-Deadline-S``: seconds after which the answer is of no use."""
+    cache: str | None = None
+    """``X-Cput-Cache`` (auto, on, off, fresh), else ``Cache-Control``: no-store is off, no-cache is fresh."""
 
 
 def head_of(scope: Scope, request: str) -> Head:
@@ -50,6 +53,7 @@ def head_of(scope: Scope, request: str) -> Head:
         episode=_name(headers, "x-cput-episode"),
         priority=int(_number(headers, "x-cput-priority", "a whole number", whole=True) or 0),
         deadline_s=_deadline(headers),
+        cache=_cache(headers),
     )
 
 
@@ -99,6 +103,15 @@ def _name(headers: Mapping[str, str], name: str) -> str | None:
     if not NAME.match(value):
         raise BadRequest(f"the header {name} is {shown(value)}; allowed: 1 to 256 characters", param=name)
     return value
+
+
+def _cache(headers: Mapping[str, str]) -> str | None:
+    given = headers.get("x-cput-cache", "").lower()
+    if given and given not in WISHES:
+        allowed = ", ".join(WISHES)
+        raise BadRequest(f"the header x-cput-cache is {shown(given)}; allowed: {allowed}", param="x-cput-cache")
+    said = {word.strip().lower() for word in headers.get("cache-control", "").split(",")}
+    return given or ("off" if "no-store" in said else "fresh" if "no-cache" in said else None)
 
 
 def _deadline(headers: Mapping[str, str]) -> float | None:

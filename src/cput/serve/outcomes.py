@@ -8,7 +8,7 @@
 Nothing is ever erased: a retraction is a later word of the same observer. The fields are those of ``cput outcome
 import``. An ``id``, or the header ``Idempotency-Key``, makes a repeated request one outcome; without one, every request
 is a word of its own. Callers with a tenant speak of their own calls only: their ids, external keys and episodes are
-kept as ``TENANT/KEY``, so that two tenants' order 17 are two orders.
+kept as ``TENANT/KEY``, so that two tenants' order 17 are two orders. A bad outcome evicts what the cache gave.
 """
 
 import asyncio
@@ -88,13 +88,16 @@ class Outcomes:
         raw = await read_body(request.scope, request.receive, max_bytes=limits.body_bytes, within_s=limits.body_s)
         given = _listed(json_of(raw, max_depth=limits.depth), limits.outcomes)
         key = request.headers.get("idempotency-key")
-        outcomes = _read(given, key, caller, retracted=retracted)
+        outcomes = said = _read(given, key, caller, retracted=retracted)
         if (redactor := self._door.redactor) is not None:
             outcomes = await asyncio.to_thread(_redacted, outcomes, redactor, caller.tenant)
         await asyncio.to_thread(_require_own_calls, self._door, outcomes, caller)
         for outcome in outcomes:
             self._door.telemetry.outcomes.add((outcome.source.value,))
-        return await self._written(outcomes, head)
+        answered = await self._written(outcomes, head)
+        if self._door.cache is not None:
+            await self._door.cache.judged(said, tenant=caller.tenant)
+        return answered
 
     async def _caller(self, request: Request) -> tuple[Head, Caller]:
         exchange = exchange_of(request.scope)

@@ -63,6 +63,11 @@ class Tally:
         finally:
             del self._open[call_id]
 
+    def unsettled(self, call_id: str) -> None:
+        """Say that a call's work goes on, for others, after its caller has gone: what it costs is not known yet."""
+        if (legs := self._open.get(call_id)) is not None:
+            legs.nano_usd = None
+
     def next_seq(self, call_id: str) -> int:
         """Number the next attempt of a call."""
         return self._ledger.next_seq(call_id)

@@ -117,7 +117,11 @@ def _zh_clock(match: re.Match[str], keep: Keep) -> str:
 
 def _zh_value(run: str) -> str:
     """Return a run of Chinese digits as figures; what is no number stays as it is."""
+    if len(run) > 1 and (run[-1] in _ZH and run[-2] in "百千万亿"):
+        return run  # 一千五: 1500 to some, and 1005 to nobody
     if not set(run) & {*_ZH_SCALE, *_ZH_LARGE}:
+        if "两" in run and len(run) > 1:
+            return run
         return "".join(str(_ZH[sign]) for sign in run)
     total, part, digit = 0, 0, None
     for sign in run:

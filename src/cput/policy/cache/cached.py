@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cput.ledger.meter import without_text
 from cput.ledger.price import UNPRICED, avoided_charge
@@ -21,7 +22,6 @@ from cput.policy.cache.bills import Bill, Bills
 from cput.policy.cache.entry import Codec, Kept, worth_keeping
 from cput.policy.cache.flight import Flight
 from cput.policy.cache.key import canonical, key_of
-from cput.policy.cache.semantic import Found, Question, Semantic
 from cput.policy.cache.store import Store
 from cput.policy.cache.wish import wish_of
 from cput.protocols import Answer, Engine
@@ -39,6 +39,9 @@ from cput.records import (
     Usage,
     changed,
 )
+
+if TYPE_CHECKING:
+    from cput.policy.cache.semantic import Found, Question, Semantic
 
 CACHE = "cache"
 """The name of the engine that hits are written down under."""
@@ -68,13 +71,23 @@ class Cache:
     """What all wrapped engines of a door share: the store, who waits for whom, and the counts. For one event loop."""
 
     def __init__(
-        self, store: Store, *, ttl_s: float = 86_400.0, semantic: Semantic | None = None, codec: Codec | None = None
+        self,
+        store: Store,
+        *,
+        ttl_s: float = 86_400.0,
+        semantic: "Semantic | None" = None,
+        codec: Codec | None = None,
+        keeps: Callable[[Ending], bool] = lambda _: True,
     ) -> None:
-        """``codec`` knows the kinds of pieces that the engines give; ``semantic`` None is an exact cache alone."""
+        """``codec`` knows the kinds of pieces that the engines give; ``semantic`` None is an exact cache alone.
+
+        ``keeps`` may refuse an answer for what only its own kind of ending says (a filter cut it).
+        """
         self.store = store
         self.ttl_s = ttl_s
         self.semantic = semantic
         self.codec = codec or Codec()
+        self.keeps = keeps
         self.counts = Counts()
         self.flights: dict[bytes, _Shared] = {}
 
@@ -213,7 +226,7 @@ class Cached:
                 yield part
 
     async def made(
-        self, call: Call, key: bytes, making: "_Making", question: Question | None
+        self, call: Call, key: bytes, making: "_Making", question: "Question | None"
     ) -> AsyncGenerator[Piece | Ending, None]:
         """Ask the engine; keep the answer before its end is let through, so that an outcome finds it."""
         pieces: list[Piece] = []
@@ -224,7 +237,7 @@ class Cached:
                     yield piece
                 ending = making.inner.ending
             making.generated = _Source(_kept(call, pieces, ending, bill, self._engine.name), EXACT)
-            if worth_keeping(call, pieces, ending):
+            if worth_keeping(call, pieces, ending) and self._cache.keeps(ending):
                 await self._keep(call, key, making.generated.kept, question)
         yield ending
 
@@ -233,7 +246,7 @@ class Cached:
         if self._cache.flights.get(shared.key) is shared:
             del self._cache.flights[shared.key]
 
-    async def similar(self, call: Call) -> tuple[Question | None, "_Source | None"]:
+    async def similar(self, call: Call) -> "tuple[Question | None, _Source | None]":
         """Return the call as a question to the semantic cache, and the answer of one that asks the same."""
         semantic = self._cache.semantic
         if semantic is None:
@@ -252,7 +265,7 @@ class Cached:
         raw = await self._cache.store.get(key)
         return None if raw is None else self._cache.codec.unpack(raw)
 
-    async def _keep(self, call: Call, key: bytes, kept: Kept, question: Question | None) -> None:
+    async def _keep(self, call: Call, key: bytes, kept: Kept, question: "Question | None") -> None:
         raw = self._cache.codec.pack(kept)
         if raw is not None:
             handles = _handles(call.tenant, call.id, call.external_key, call.episode)
@@ -302,7 +315,7 @@ class Cached:
         charge = free if original is None else avoided_charge(call.id, seq, original)
         await self._bills.record(call if self._keep_text else without_text(call), [attempt], [charge])
 
-    def _grounds(self, call: Call, source: "_Source", found: Found | None) -> Grounds:
+    def _grounds(self, call: Call, source: "_Source", found: "Found | None") -> Grounds:
         hit = Option(
             engine=CACHE,
             asked=True,
@@ -327,7 +340,7 @@ class _Source:
 
     kept: Kept
     reason: str
-    found: Found | None = None
+    found: "Found | None" = None
 
 
 class _Making:

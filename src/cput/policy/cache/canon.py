@@ -22,16 +22,19 @@ STANDS_FOR = 0xE000
 """First of the private characters that stand for what is held; no text that is read has one."""
 _AS_WRITTEN = re.compile(
     r"```.*?```|`[^`]+`|\"[^\"]+\"|https?://[^\s\u4e00-\u9fff]+|[\w.+-]+@[\w-]+\.[\w.-]+|(?:[A-Za-z]:)?[/\\][\w./\\-]+"
-    r"|[@#]\w+|\b(?=\w*\d)(?=\w*[A-Za-z])(?!\d+(?:st|nd|rd|th|k|bn|am|pm|km|kg|cm|mm|mb|gb|tb|hrs?|mins?|usd|eur)\b)"
-    r"[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*\b|\b\w+_\w+\b|\b\d+(?:[./-]\d+){2,}\b|\b\d+/\d+\b",
+    r"|[@#]\w+|\b(?=\w*\d)(?=\w*[A-Za-z])"
+    r"(?!\d+(?:st|nd|rd|th|k|bn|am|pm|km|kg|cm|mm|mb|gb|tb|hrs?|mins?|usd|eur)\b)[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*\b|\b\w+_\w+\b|\b\d+(?:[./-]\d+){2,}\b|\b\d+/\d+\b",
     re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 _READ_ANYWAY = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|2fa|2-step|2-factor", re.IGNORECASE)
 _CAPITALISED = re.compile(r"(?<!^)(?<![.?!] )\b[A-ZÀ-Þ]\w*\b|\b[A-Z]{2,}\b")
-_AUXILIARY = re.compile(r"^[.,!? ]*(?:is|are|was|were|do|does|did|has|have|had|will|would|can|could|should|am)\b")
+_AUXILIARY = re.compile(
+    r"^[.,!? ]*(?:is|are|was|were|do(?! not)|does|did|has|have|had|will|would|can|could|should|am)\b"
+)
 _TOKEN = re.compile(r"[A-Za-zÀ-ſ]+(?:-[A-Za-zÀ-ſ]+)*|\d+|\S")
 _TOKEN_ZH = re.compile(r"⟨[A-Z]+⟩|[a-zà-ſ]+|\d+|\S")
 _DROPPED = frozenset(".,!?;:'\"")
+_NEGATIONS = {"en": {"not", "no", "never", "neither", "nor", "without"}, "zh": {"不", "没", "别", "勿", "无", "未"}}
 _NUMBERS = frozenset({*UNITS, *TENS, *SCALES, *ORDINALS})
 
 
@@ -96,14 +99,15 @@ def _english(text: str) -> Canon | None:
     for pattern, other in words.rewritten:
         text = pattern.sub(other, text)
     text = _spaced(text)
-    yes_or_no = _AUXILIARY.match(text) is not None
     for pattern, marker in words.frames:
         text = pattern.sub(lambda m, marker=marker: f" {_filled(m, marker)} ", text)  # type: ignore[misc]
-    text = _marked(spelt(_spaced(text), "en", held.amount), "en", "things", "same")
+    text = _spaced(text)
+    yes_or_no = _AUXILIARY.match(text) is not None
+    text = _marked(spelt(text, "en", held.amount), "en", "things", "same")
     tokens, asking = _TOKEN.findall(text), _asking("en")
     asks = [token for token in tokens if token in asking] or ["YESNO"] * yes_or_no
-    left_out = asking | _DROPPED | (words.light if asks else words.light - words.copula)
-    says = tuple(held.said(token) or _word(token) for token in tokens if token not in left_out)
+    left_out = asking | (words.light if asks else words.light - words.copula)
+    says = tuple(held.said(token) or _word(token) for token in _heard(tokens, "en") if token not in left_out)
     return Canon("en", tuple(dict.fromkeys(asks)), says)
 
 
@@ -120,8 +124,17 @@ def _chinese(text: str) -> Canon:
         text = text.replace(filler, "")
     tokens = [token[1:-1] if token.startswith("⟨") else token for token in _TOKEN_ZH.findall(text)]
     asks = dict.fromkeys(token for token in tokens if token in _asking("zh"))
-    says = tuple(held.said(token) or token for token in tokens if token not in asks and token not in _DROPPED)
+    says = tuple(held.said(token) or token for token in _heard(tokens, "zh") if token not in asks)
     return Canon("zh", tuple(asks), says)
+
+
+def _heard(tokens: list[str], language: Language) -> list[str]:
+    """Return the tokens without punctuation; inside a text that negates something it stays ("don't, stop")."""
+    while tokens and tokens[-1] in _DROPPED:
+        tokens = tokens[:-1]
+    if _NEGATIONS[language] & set(tokens):
+        return tokens
+    return [token for token in tokens if token not in _DROPPED]
 
 
 def _word(token: str) -> str:

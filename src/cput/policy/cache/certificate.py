@@ -35,8 +35,9 @@ from cput.policy.cache.similarity import similarity
 if TYPE_CHECKING:
     from cput.models import Manifest
 
-GRID = tuple(at / 100 for at in range(99, 39, -1))
-"""Thresholds, from the strictest down."""
+GRID = tuple(at / 100 for at in range(99, 59, -1))
+"""Thresholds, from the strictest down. Below the last nothing is tried: pairs that look so little alike are not what
+the guard's words were written for, whatever the pairs at hand say."""
 
 
 class Embeds(Protocol):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from cput.records import Call, Ending, Finish, Piece, Vectors
 
@@ -73,12 +72,16 @@ class Codec:
     def _packed(self, part: Piece | Ending) -> tuple[str, Any] | None:
         kind = type(part)
         if isinstance(part, Vectors) and kind is Vectors:
+            import numpy as np
+
             rows = np.ascontiguousarray(part.values, dtype="<f4")
             return "Vectors", [part.places, part.cut, rows.shape[1], base64.b64encode(rows.tobytes()).decode()]
         return (kind.__name__, part) if self._kinds.get(kind.__name__) is kind else None
 
     def _unpacked(self, kind: str, held: msgspec.Raw) -> Any:
         if kind == "Vectors":
+            import numpy as np
+
             places, cut, width, text = msgspec.json.decode(held, type=tuple[tuple[int, ...], tuple[int, ...], int, str])
             rows = np.frombuffer(base64.b64decode(text), "<f4").reshape(len(places), width)
             return Vectors(places=places, cut=cut, values=rows)

@@ -3,10 +3,10 @@
     refusal("turn on dark mode", "turn off dark mode")      # "polarity"
     refusal("enable 2FA", "please turn on 2FA")             # None: they may share an answer
 
-Two texts pass when they ask for the same kind of answer and say the same things in the same order, after ``canon``. One
-action of a question may stand elsewhere. Everything that is left over on one side, in whatever language, is a refusal;
-the reason is for people, and the decision does not depend on it. Numbers, names and negations are part of the sequence,
-so that their scope and their order (A to B, B to A) are compared with them.
+Two texts pass when they ask for the same kind of answer and say the same things in the same order, after ``canon``. In
+English questions about what the one who asks may do, one action may stand elsewhere. Everything that is left over on
+one side, in whatever language, is a refusal; the reason is for people, and the decision does not depend on it. Numbers,
+names and negations are part of the sequence, so that their scope and their order (A to B, B to A) are compared too.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from importlib.resources import files
 from cput.policy.cache.canon import Canon, canon
 from cput.policy.cache.words import words_of
 
+MOVABLE = frozenset({"HOW", "CAN", "SHOULD", "MUST"})
+"""Questions in which the one who asks does what is asked about: there an action may stand elsewhere."""
 _SOURCES = ("amounts.py", "canon.py", "characters.py", "guard.py", "similarity.py")
 _TABLES = ("words/__init__.py", "words/en.toml", "words/zh.toml")
 
@@ -38,7 +40,8 @@ def refusal(one: str, other: str) -> str | None:
     if first.asks != second.asks:
         return "question"
     if Counter(first.says) == Counter(second.says):
-        return None if first.asks and _one_action_moved(first.says, second.says) else "reversal"
+        may_move = first.language == "en" and bool(first.asks) and set(first.asks) <= MOVABLE
+        return None if may_move and _one_action_moved(first.says, second.says) else "reversal"
     return _difference(first, second)
 
 

@@ -35,6 +35,10 @@ NEIGHBOURS = 16
 class Embedding(Engine, Embeds, Protocol):
     """An embedding engine that answers calls."""
 
+    async def start(self) -> None:
+        """Load it."""
+        ...
+
 
 class Question(NamedTuple):
     """A call as the semantic cache sees it."""
@@ -106,6 +110,10 @@ class Semantic:
         self._prices = prices
         self._most, self._scopes = most, scopes
         self._near: OrderedDict[bytes, _Scope] = OrderedDict()
+
+    async def start(self) -> None:
+        """Load the embedding engine; the first look-up does it otherwise."""
+        await self._embedder.start()
 
     async def asked(self, call: Call, bills: Bills, *, model: str, version: str) -> Question | None:
         """Return a call as a question; None where it has none that may be compared, or its vector can't be made."""
