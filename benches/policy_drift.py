@@ -21,19 +21,22 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy
-from policy_drift_world import THRESHOLDS, Calls, Floats, World, held_out, mixed, slices_of, to_strong
+from policy_drift_many import highest
+from policy_drift_world import THRESHOLDS, Calls, Flags, Floats, World, held_out, mixed, slices_of, to_strong
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from cput.ledger.interval import share_interval
 from cput.measure.environment import environment
-from cput.policy.guarantee import Alarm, Certified, Watch, certify, engine_levels
+from cput.policy.guarantee import Alarm, Certified, Level, Watch, certify, engine_levels
 from cput.workloads import Floor
 
 SHARE, ALPHA, EXPLORE = 0.95, 0.05, 0.02
 CALIBRATION, HORIZON, DRIFT_AT = 3_000, 10_000, 2_000
 JUDGED, LATE = 0.5, 200
+OUTCOMES = round(JUDGED * HORIZON)
+TOGETHER = 10  # stationary runs from one certificate
 BASE = World()
 DRIFTS = {
     "odd calls 3 to 10 %": BASE.after(odd_share=0.10),
@@ -87,22 +90,25 @@ class Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, help="runs of each drift")
-    parser.add_argument("--stationary", type=int, default=1000, help="runs of each kind without a drift")
+    parser.add_argument(
+        "--stationary", type=int, default=1000, help=f"runs of each kind without a drift, a multiple of {TOGETHER}"
+    )
     parser.add_argument("--quick", action="store_true", help="5 seeds and 100 stationary runs")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     asked = parser.parse_args()
     seeds, quiet = (5, 100) if asked.quick else (asked.seeds, asked.stationary)
-    if min(seeds, quiet, asked.jobs) < 1:
-        parser.error("--seeds, --stationary and --jobs; allowed: 1 or more of each")
+    if min(seeds, quiet, asked.jobs) < 1 or quiet % TOGETHER:
+        parser.error(f"--seeds, --stationary and --jobs; allowed: 1 or more of each, runs a multiple of {TOGETHER}")
     console = Console(stderr=True)
     with ProcessPoolExecutor(asked.jobs) as pool:
-        tasks = [(name, asked.seed + seed) for name in DRIFTS for seed in range(seeds)]
-        runs = list(track(pool.map(drifting, *zip(*tasks, strict=True)), "drifts", len(tasks), console=console))
+        each = pool.map(drifting, range(asked.seed, asked.seed + seeds))
+        runs = [run for some in track(each, "drifts", seeds, console=console) for run in some]
+        parts = range(0, quiet, TOGETHER)
         found: dict[str, list[bool]] = {}
         for kind in KINDS:
-            each = pool.map(stationary, [kind] * quiet, range(asked.seed, asked.seed + quiet), chunksize=5)
-            found[kind] = list(track(each, f"stationary, {kind}", quiet, console=console))
+            each = pool.map(stationary, [kind] * len(parts), parts)
+            found[kind] = [alarm for some in track(each, kind, len(parts), console=console) for alarm in some]
     Console().print(card(runs), quiet_card(found))
     facts = {
         "bench": "policy_drift",
@@ -122,14 +128,19 @@ def main() -> int:
     return 0 if all(entry["low"] <= ALPHA for entry in facts["stationary"].values()) else 1
 
 
-def drifting(name: str, seed: int) -> Run:
-    """Certify, serve, drift; say what it cost."""
-    rng = np.random.default_rng([seed, 1])
-    certified, watch = prepared(rng)
+def drifting(seed: int) -> list[Run]:
+    """Certify once; serve, once for each drift; say what each cost."""
+    certified, engines = prepared(np.random.default_rng([seed, 1]))
+    return [_drifted(name, seed, certified, engines) for name in DRIFTS]
+
+
+def _drifted(name: str, seed: int, certified: Certified, engines: dict[str, Level]) -> Run:
+    rng = np.random.default_rng([seed, 2, list(DRIFTS).index(name)])
     threshold = float(THRESHOLDS[certified.choice or 0])
     before, after = BASE.draw(rng, DRIFT_AT), DRIFTS[name].draw(rng, HORIZON - DRIFT_AT)
     calls = Calls(*(np.concatenate(parts) for parts in zip(before, after, strict=True)))
     explored = rng.random(HORIZON) < EXPLORE
+    watch = Watch(certified.certificate.levels, engines=engines, alpha=ALPHA, horizon=OUTCOMES)
     served = serve(watch, calls, threshold, explored, rng)
     strong = calls.strong + np.where(np.arange(HORIZON) < DRIFT_AT, 0.0, DRIFTS[name].strong_drop)
     got = mixed(to_strong(calls, threshold) | explored, calls.strong, calls.weak)
@@ -146,30 +157,44 @@ def drifting(name: str, seed: int) -> Run:
     )
 
 
-def stationary(kind: str, seed: int) -> bool:
-    """Serve a whole horizon without a drift; return whether there was an alarm all the same."""
-    rng = np.random.default_rng([seed, 2])
-    if kind == "at every level":
-        return at_every_level(rng)
-    certified, watch = prepared(rng)
-    calls = BASE.draw(rng, HORIZON)
-    explored = rng.random(HORIZON) < EXPLORE
-    return serve(watch, calls, float(THRESHOLDS[certified.choice or 0]), explored, rng).at is not None
+def stationary(kind: str, seed: int) -> list[bool]:
+    """Serve ``TOGETHER`` whole horizons without a drift; return for each whether there was an alarm all the same.
+
+    *as certified*: the threshold that a certificate chose, one certificate for all of them. *at every level*: quality
+    as low as the watch allows, overall, on two slices and of two engines: the most alarms that there can be.
+    """
+    rng = np.random.default_rng([seed, 3])
+    if kind == "as certified":
+        certified, engines = prepared(rng)
+        levels = {**certified.certificate.levels, **engines}
+        quality, members = _quiet(float(THRESHOLDS[certified.choice or 0]), rng)
+    else:
+        shape = (TOGETHER, OUTCOMES)
+        quality = (rng.random(shape) < 0.88).astype(float)
+        first, second = rng.random(shape) < 0.5, rng.random(shape) < 0.5
+        members = {"overall": np.ones(shape, bool), "a": first, "b": ~first, "c": second, "d": ~second}
+        levels = dict.fromkeys(members, Level.known(0.88))
+    alarms = np.zeros(TOGETHER, dtype=bool)
+    for name, level in levels.items():
+        limit = (2 if name == "overall" else 2 * (len(levels) - 1)) / ALPHA
+        best = highest([level] * TOGETHER, quality, members[name], horizon=OUTCOMES, heaviest=2.0)
+        alarms |= best >= limit
+    return alarms.tolist()
 
 
-def at_every_level(rng: np.random.Generator, level: float = 0.88) -> bool:
-    """Serve calls whose quality is just as low as the watch allows, everywhere: the most alarms there can be."""
-    watch = Watch({"overall": level, "a": level, "b": level}, engines={"c": level, "d": level}, alpha=ALPHA)
-    outcomes = (rng.random(HORIZON) < level).astype(float)
-    names = rng.integers(2, size=(HORIZON, 2))
-    return any(
-        watch.saw(str(place), float(quality), slices=["ab"[first]], engine="cd"[second]) is not None
-        for place, (quality, (first, second)) in enumerate(zip(outcomes, names, strict=True))
-    )
+def _quiet(threshold: float, rng: np.random.Generator) -> tuple[Floats, dict[str, Flags]]:
+    """Return outcomes of a policy that stays as it is, and of whom each speaks; their order means nothing."""
+    calls = BASE.draw(rng, TOGETHER * OUTCOMES)
+    sent = to_strong(calls, threshold)
+    members = {"overall": np.ones_like(sent), **slices_of(calls), "strong": sent, "weak": ~sent}
+    shape = (TOGETHER, OUTCOMES)
+    return mixed(sent, *calls.outcomes(rng)).reshape(shape), {
+        name: each.reshape(shape) for name, each in members.items()
+    }
 
 
-def prepared(rng: np.random.Generator) -> tuple[Certified, Watch]:
-    """Return a certificate from held-out calls, and the watch that comes of it."""
+def prepared(rng: np.random.Generator) -> tuple[Certified, dict[str, Level]]:
+    """Return a certificate from held-out calls, and the engines' levels."""
     calls = BASE.draw(rng, CALIBRATION)
     table = held_out(calls, rng)
     certified = certify(
@@ -185,7 +210,7 @@ def prepared(rng: np.random.Generator) -> tuple[Certified, Watch]:
     engines = engine_levels(
         np.where(sent, "strong", "weak"), table.quality[:, place], slack=(1 - SHARE) * float(table.reference.mean())
     )
-    return certified, Watch(certified.certificate.levels, engines=engines, alpha=ALPHA, horizon=round(JUDGED * HORIZON))
+    return certified, engines
 
 
 def serve(watch: Watch, calls: Calls, threshold: float, explored: Floats, rng: np.random.Generator) -> Served:

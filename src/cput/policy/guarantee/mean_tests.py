@@ -16,7 +16,7 @@ Three tests, each used where it was measured to be the stronger one (docs/design
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,15 +24,14 @@ MOST_STAKED = 0.9
 """Of what would lose everything at the lowest margin: the most that is staked."""
 
 
-def binomial(useful: npt.NDArray[np.int64] | int, n: int, floor: Floats | float) -> Floats:
+def binomial(useful: npt.NDArray[np.int64] | int, n: npt.NDArray[np.int64] | int, floor: Floats | float) -> Floats:
     """Return the exact p-value of "the rate is below ``floor``" for each count of ``n`` answers."""
-    return np.asarray(binom.sf(np.asarray(useful) - 1, n, floor), dtype=float)
+    return np.asarray(bdtrc(np.asarray(useful, dtype=float) - 1, n, floor), dtype=float)
 
 
 def signs(better: npt.NDArray[np.int64] | int, worse: npt.NDArray[np.int64] | int) -> Floats:
     """Return the exact p-value of "no better than the other one" for each pair of counts."""
-    wins = np.asarray(better)
-    return np.asarray(binom.sf(wins - 1, wins + np.asarray(worse), 0.5), dtype=float)
+    return binomial(better, np.asarray(better) + np.asarray(worse), 0.5)
 
 
 def betting(margins: Floats, *, lowest: float, level: float, seed: int = 0) -> Floats:

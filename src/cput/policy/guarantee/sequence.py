@@ -11,18 +11,21 @@ adds that point's part to its own. With probability 1 - delta nothing bad passes
 
 from collections.abc import Callable, Sequence
 
+FIRST = 0.8
+"""Of the error rate: the first starting point's part, where there are several."""
+
 
 def shares(candidates: int, *, delta: float, starts: int) -> tuple[float, ...]:
     """Return each candidate's own part of ``delta``: 0 but at ``starts`` points spread evenly from the first.
 
-    The first has half of it (all, where it is the only one): a sequence that runs through is the usual case.
+    The first has four fifths of it (all, where it is the only one): a sequence that runs through is the usual case, and
+    the later points' part is what it costs to be safe from a bad neighbour.
     """
     places = sorted({round(start * candidates / starts) for start in range(min(starts, candidates))})
     own = [0.0] * candidates
     for place in places:
-        own[place] = delta if len(places) == 1 else delta / 2 / (len(places) - 1)
-    if len(places) > 1:
-        own[0] = delta / 2
+        own[place] = delta * (1 - FIRST) / max(1, len(places) - 1)
+    own[0] = delta * (FIRST if len(places) > 1 else 1)
     return tuple(own)
 
 
