@@ -13,6 +13,7 @@ from cput.policy.cache.cached import Cache, Cached
 from cput.policy.cache.entry import Codec
 from cput.policy.cache.file_store import FileStore
 from cput.policy.cache.store import MemoryStore, Store
+from cput.policy.explain import Explained, Explainer
 from cput.policy.upstreams import CacheRule
 from cput.protocols import Engine
 from cput.records import Attempt, Charge, Ending
@@ -35,10 +36,12 @@ class Plugged:
 
     cache: Cache
     bills: Bills
+    ledger: Explainer
 
     def around(self, engine: Engine, *, model: str, version: str, keep_text: bool) -> Engine:
-        """Return a metered line with the cache around it."""
-        return Cached(engine, self.cache, self.bills, model=model, version=version, keep_text=keep_text)
+        """Return a metered line with the cache around it; whose answer is given again stands in the ledger."""
+        cached = Cached(engine, self.cache, self.bills, model=model, version=version, keep_text=keep_text)
+        return Explained(cached, self.ledger)
 
     async def load(self) -> None:
         """Load the embedding engine, where there is one."""
@@ -78,7 +81,7 @@ def plug_cache(door: Door, rule: CacheRule, prices: Pricer | None = None) -> Plu
     store = MemoryStore(max_bytes=rule.max_bytes) if rule.file is None else _file(rule.file, rule.max_bytes)
     semantic = None if rule.semantic is None else _semantic(rule, prices)
     cache = Cache(store, ttl_s=rule.ttl_s, semantic=semantic, codec=Codec(Said, Passed, Closed), keeps=keeps)
-    return Plugged(cache, Bills(door.tally, door.tally.unsettled))
+    return Plugged(cache, Bills(door.tally, door.tally.unsettled), door.ledger)
 
 
 def keeps(ending: Ending) -> bool:
@@ -102,7 +105,7 @@ def asked_cache(asked: Asked, door: Door, prices: Pricer | None = None) -> Plugg
         door.cache = plugged.cache
         door.closing.append(plugged.cache.aclose)
         return plugged
-    return Plugged(door.cache, Bills(door.tally, door.tally.unsettled))
+    return Plugged(door.cache, Bills(door.tally, door.tally.unsettled), door.ledger)
 
 
 def show(door: Door) -> None:

@@ -14,6 +14,7 @@ from cput.cli import plug
 from cput.cli.asked import ATTEMPTS, BACKOFF_S, MAX_WAIT_S, Asked, Beside, Leaf
 from cput.cli.cache import Plugged, asked_cache
 from cput.cli.checked import Checked
+from cput.cli.guarding import guarded
 from cput.cli.wrapped import wrapped
 from cput.engines import open_engine
 from cput.engines.openai import OpenAI
@@ -70,7 +71,7 @@ class Embedded:
         """Return what a policy file says, the name that it is served under, and what watches the file."""
 
         def build() -> Stack:
-            return self._stack(load_policy(path).policy, path.stem)
+            return self._stack(load_policy(path).policy, path)
 
         async def rebuild() -> Stack:
             return await asyncio.to_thread(build)  # a precision that is not in the store yet takes a while to make
@@ -91,8 +92,9 @@ class Embedded:
         if self.device is not None:
             self.device.end()
 
-    def _stack(self, policy: Policy, name: str | None) -> Stack:
-        """Return the wrappers around a policy's engines."""
+    def _stack(self, policy: Policy, path: Path | None) -> Stack:
+        """Return the wrappers around a policy's engines; ``path`` is its file's."""
+        name = None if path is None else path.stem
         asked = self._asked
         if asked.leaf is not None and sum(leg.engine == "openvino" for leg in policy.legs) > 1:
             raise InputError("this policy runs several models, and engine replicas on Ray run one; leave --on ray out")
@@ -102,10 +104,12 @@ class Embedded:
         lines = [self._line(leaf, leg, sink) for leaf, leg in zip(leaves, policy.legs, strict=True)]
         checks = None if asked.workload is None else Checked(load(asked.workload))
         engine = wrapped(lines, policy, checks, name=name)
+        if policy.then and path is not None:
+            engine = guarded(engine, lines[-1], path, self._door)
         if plugged is not None:
             version = _version(leaves, policy)
             engine = plugged.around(engine, model=_name(policy), version=version, keep_text=asked.with_text)
-        if policy.then or plugged is not None:
+        elif policy.then:
             engine = Explained(engine, self._door.ledger)
         models = [cast("Leaf", leaf) for leaf, leg in zip(leaves, policy.legs, strict=True) if leg.engine == "openvino"]
         return Stack(

@@ -35,6 +35,7 @@ from cput.measure.result import Measurement
 from cput.measure.session import measure as measure_run
 from cput.policy import Policy, save_policy
 from cput.policy.compose import compose, in_turn
+from cput.policy.file import save_certificate
 from cput.policy.grid import Choices
 from cput.policy.layout import shared_tail
 from cput.policy.portfolio import Proposal, first_by_confidence
@@ -237,6 +238,8 @@ class Search:
             self.say("the winner's useful rate is not proven; no policy is written (more --confirm items may prove it)")
             return None
         save_policy(path, policy, found)
+        if proof.certificate is not None:
+            save_certificate(path, proof.certificate)
         return str(path)
 
     def say(self, text: str) -> None:

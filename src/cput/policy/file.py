@@ -15,6 +15,7 @@ useful_rate = 0.21
 ``then`` are the engines that are asked, in turn, where the one before is not let stand.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from cput.errors import InputError, SetupError, unknown
+from cput.policy.guarantee.certificate import Certificate
 from cput.policy.policy import ENGINES, STOPS, Policy
 
 
@@ -46,10 +48,33 @@ def save_policy(path: Path, policy: Policy, evidence: Mapping[str, Any]) -> None
         lines += ["", "[[serve.then]]", *_settings(leg)]
     lines += ["", "[evidence]"]
     lines += [f"{key} = {_toml(value)}" for key, value in evidence.items() if value is not None]
+    write_whole(path, "\n".join(lines) + "\n")
+
+
+def certificate_path(policy: Path) -> Path:
+    """Return where a policy's certificate lies."""
+    return policy.with_suffix(".certificate.json")
+
+
+def save_certificate(policy: Path, certificate: Certificate) -> None:
+    """Write a policy's certificate beside it: whoever serves the policy holds outcomes against it.
+
+    Raises:
+        SetupError: it can't be written there.
+    """
+    write_whole(certificate_path(policy), json.dumps(certificate.as_json(), indent=1) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a policy's file, or one beside it: whole or not at all.
+
+    Raises:
+        SetupError: it can't be written there.
+    """
     partial = path.with_suffix(path.suffix + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise SetupError(f"policy file {path} can't be written ({error.strerror}); give another --policy") from error

@@ -6,15 +6,16 @@ app = application(door)
 
 import difflib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from cput.govern.redact import Redacted, Redactor
 from cput.ledger.meter import Sink
 from cput.ledger.store import Ledger
 from cput.policy.cache.cached import Cache
-from cput.records import Call
+from cput.policy.guarantee.watch import Watch
+from cput.records import Call, Outcome
 from cput.serve.dialects.base import Defaults, Takes
 from cput.serve.fault import BadRequest
 from cput.serve.gate import Gate
@@ -52,6 +53,16 @@ class Limits:
     """Most outcomes in one request."""
 
 
+class Judges(Protocol):
+    """Who holds a policy to the outcomes of its calls."""
+
+    async def __call__(self, outcomes: Sequence[Outcome]) -> None:
+        """Take outcomes."""
+
+    async def aclose(self) -> None:
+        """Keep what was seen."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Door:
     """Everything that an application serves, and what it needs for it."""
@@ -82,6 +93,10 @@ class Door:
     """Makes the page of ``/metrics`` where several replicas have counters; None shows this door's own."""
     cache: Cache | None = None
     """Gives answers again; outcomes evict from it. None is no cache."""
+    judging: dict[str, Judges] = field(default_factory=dict)
+    """Who is told of outcomes once they are on record, by the name of the policy that they watch."""
+    watches: dict[str, Watch] = field(default_factory=dict)
+    """The watch of each policy that is guarded, by its name."""
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What is to be closed besides the engines, after them."""
     draining: bool = False
@@ -123,6 +138,8 @@ class Door:
         """Close all engines; the ledger stays open. Safe to call twice."""
         for serving in self._all():
             await serving.aclose()
+        for judges in self.judging.values():
+            await judges.aclose()
         for close in self.closing:
             await close()
 

@@ -97,6 +97,8 @@ class Outcomes:
         answered = await self._written(outcomes, head)
         if self._door.cache is not None:
             await self._door.cache.judged(said, tenant=caller.tenant)
+        for heard in self._door.judging.values():
+            await heard(said)
         return answered
 
     async def _caller(self, request: Request) -> tuple[Head, Caller]:
