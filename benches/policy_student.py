@@ -1,0 +1,204 @@
+"""Student first: how many calls does a small student keep in front of a stronger labeller, at 99 % of its quality?
+
+    make bench-policy-student
+    python benches/policy_student.py --quick                  # the shipped samples, 2 seeds, a minute
+    python benches/policy_student.py --only cold --seeds 5
+
+A student learns a few examples a label of the training split; a threshold is certified on one random half of the test
+split (delta 0.05) and read off the other, for each of 20 seeds. Two labellers: an ensemble that is much heavier and
+learnt all of the training split (real answers, with its own mistakes), and the references, which are always right. A
+labeller's call is priced as a hosted small model's that is asked with the list of labels, at genai-prices' price of the
+day; the ensemble also at its own measured device seconds. Nothing here was answered by a hosted model.
+Needs the models all-minilm-l6-v2 and smollm2-135m-instruct (its tokenizer counts): `cput models pull NAME`.
+"""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # the processes share the cores already
+    os.environ.setdefault(_name, "1")
+
+import numpy as np
+import sklearn
+from policy_student_data import EMBEDDER, HOSTED, PER_LABEL, Prices, heavy, references, task
+from policy_student_run import DELTA, SHARE, Money, Row, run
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cput.measure.environment import environment
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--only", choices=sorted(PER_LABEL), help="one data set")
+    parser.add_argument("--quick", action="store_true", help="2 seeds on the shipped workloads' samples")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    asked = parser.parse_args()
+    if asked.seeds < 1 or asked.jobs < 1:
+        parser.error(f"--seeds is {asked.seeds} and --jobs is {asked.jobs}; allowed: 1 or more")
+    seeds = 2 if asked.quick else asked.seeds
+    names = [asked.only] if asked.only else list(PER_LABEL)
+    facts: dict[str, Any] = {"bench": "policy_student", "floor": SHARE, "delta": DELTA, "seeds": seeds, "tasks": {}}
+    progress = Console(stderr=True)
+    for name in names:
+        with progress.status(f"{name}: the labeller learns"):
+            prepared = _prepared(name, asked.quick)
+        try:
+            with ProcessPoolExecutor(asked.jobs) as pool:
+                done = pool.map(one_seed, [name] * seeds, range(seeds), [asked.quick] * seeds)
+                found = list(track(done, total=seeds, description=name, console=progress))
+        except KeyboardInterrupt:
+            facts["interrupted"] = True
+            break
+        facts["tasks"][name] = summary(found) | prepared
+        Console().print(card(name, facts["tasks"][name]))
+        Console().print(scores_card(name, facts["tasks"][name]))
+    facts["environment"] = environment(seed=0, sample_count=seeds)
+    facts["environment"]["versions"]["scikit-learn"] = sklearn.__version__
+    print(json.dumps(facts))
+    return 130 if facts.get("interrupted") else 0
+
+
+def _prepared(name: str, quick: bool) -> dict[str, Any]:
+    """Make what all seeds share, and say what it is."""
+    found = task(name, quick=quick)
+    labeller, prices = heavy(found), Prices(name)
+    usd = [prices.hosted_usd(text, str(label)) for text, label in zip(found.test.texts, found.test.labels, strict=True)]
+    return {
+        "train": len(found.train),
+        "test": len(found.test),
+        "per_label": found.per_label,
+        "labeller_accuracy": float((labeller.answers == found.test.labels).mean()),
+        "labeller_engine_s": labeller.engine_s,
+        "hosted": "/".join(HOSTED),
+        "price_version": prices.version,
+        "prompt_tokens_of_list": prices.system_tokens,
+        "hosted_usd_per_call": float(np.mean(usd)),
+    }
+
+
+def one_seed(name: str, seed: int, quick: bool) -> dict[str, Any]:
+    """Run one seed in a process of its own."""
+    found = task(name, quick=quick)
+    labellers, prices = [heavy(found), references(found)], Prices(name)
+    usd = {
+        each.name: np.array(
+            [prices.hosted_usd(text, str(said)) for text, said in zip(found.test.texts, each.answers, strict=True)]
+        )
+        for each in labellers
+    }
+    tokens = np.array([prices.tokens(str(label)) + 1 for label in found.test.labels])
+    return run(found, labellers, Money(hosted_usd=usd, tokens=tokens), seed)
+
+
+FIGURES = (
+    "kept",
+    "kept_inside",
+    "kept_outside",
+    "student_quality",
+    "kept_quality",
+    "labeller_quality",
+    "quality",
+    "least_share",
+    "cost_ratio_hosted",
+    "cost_ratio_device",
+    "answer_ratio_hosted",
+)
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return means over the seeds with the middle 95 % of them, and every seed's row."""
+    rows: list[Row] = [row for each in found for row in each["rows"]]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(f"{row.labeller}/{row.score}{'/slices' if row.slices else ''}", []).append(row)
+    scores = [each["scores"] for each in found]
+    return {
+        "policies": {name: _group(own) for name, own in groups.items()},
+        "scores": {
+            score: {figure: spread([each[score][figure] for each in scores]) for figure in scores[0][score]}
+            for score in scores[0]
+            if score != "calibration"
+        },
+        "calibration": [each["calibration"] for each in scores],
+        "fit_cpu_s": spread([each["fit_s"] for each in found]),
+        "answer_s": spread([each["one_s"] for each in found]),
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def _group(rows: list[Row]) -> dict[str, Any]:
+    return {
+        **{figure: spread([getattr(row, figure) for row in rows]) for figure in FIGURES},
+        "holds": float(np.mean([row.holds for row in rows])),
+        "certified": float(np.mean([row.kept > 0 for row in rows])),
+        "needed": [row.needed for row in rows],
+        "by_slice": {
+            part: {
+                "n": rows[0].by_slice[part]["n"],
+                "kept": spread([row.by_slice[part]["kept"] for row in rows]),
+                "share": spread([row.by_slice[part]["share"] for row in rows]),
+            }
+            for part in rows[0].by_slice
+        },
+    }
+
+
+def spread(values: list[float | None]) -> dict[str, float | None]:
+    """Return the mean over seeds and where the middle 95 % of them lie; unknown ones are left out."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return {"mean": None, "low": None, "high": None}
+    low, high = np.quantile(known, [0.025, 0.975])
+    return {"mean": float(np.mean(known)), "low": float(low), "high": float(high)}
+
+
+def card(name: str, facts: dict[str, Any]) -> Table:
+    title = (
+        f"{name}: {facts['per_label']} examples a label, floor {SHARE:.0%} of the labeller; "
+        f"mean [middle 95 %] of seeds\nlabeller {facts['labeller_accuracy']:.1%} right, "
+        f"{facts['hosted_usd_per_call']:.2e} USD a call ({facts['price_version']})"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("labeller / score")
+    for heading in ("kept, %", "out of scope kept, %", "share of its quality, %", "holds, % of seeds", "CPUT ratio"):
+        table.add_column(heading, justify="right")
+    table.add_column("on its device", justify="right")
+    for policy, own in facts["policies"].items():
+        table.add_row(
+            policy,
+            *(shown(own[figure], 100, 1) for figure in ("kept", "kept_outside", "least_share")),
+            f"{own['holds'] * 100:.0f}",
+            *(shown(own[figure], 1, 3) for figure in ("cost_ratio_hosted", "cost_ratio_device")),
+        )
+    return table
+
+
+def scores_card(name: str, facts: dict[str, Any]) -> Table:
+    table = Table(title=f"{name}: what to abstain by, whole test split, {EMBEDDER} not used", title_justify="left")
+    table.add_column("score")
+    for heading in ("area under risk and coverage", "AUROC in against out of scope", "calibration error, %"):
+        table.add_column(heading, justify="right")
+    for score, own in facts["scores"].items():
+        figures = (own["aurc"], own.get("auroc_outside"), own.get("ece"))
+        scales = ((1, 4), (1, 3), (100, 1))
+        table.add_row(score, *(shown(found, *scale) for found, scale in zip(figures, scales, strict=True)))
+    return table
+
+
+def shown(found: dict[str, float | None] | None, scale: float, places: int) -> str:
+    if found is None or found["mean"] is None or found["low"] is None or found["high"] is None:
+        return "unknown" if found is not None else ""
+    mean, low, high = (f"{found[at] * scale:.{places}f}" for at in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
