@@ -8,28 +8,25 @@ A student learns a few examples a label of the training split; a threshold is ce
 split (delta 0.05) and read off the other, for each of 20 seeds. Two labellers: an ensemble that is much heavier and
 learnt all of the training split (real answers, with its own mistakes), and the references, which are always right. A
 labeller's call is priced as a hosted small model's that is asked with the list of labels, at genai-prices' price of the
-day; the ensemble also at its own measured device seconds. Nothing here was answered by a hosted model.
+day; the ensemble also at the core seconds measured here. Nothing here was answered by a hosted model.
 Needs the models all-minilm-l6-v2 and smollm2-135m-instruct (its tokenizer counts): `cput models pull NAME`.
 """
 
 import argparse
 import json
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # the processes share the cores already
-    os.environ.setdefault(_name, "1")
-
 import numpy as np
 import sklearn
-from policy_student_data import EMBEDDER, HOSTED, PER_LABEL, Prices, heavy, references, task
-from policy_student_run import DELTA, SHARE, Money, Row, run
+from policy_student_data import EMBEDDER, HOSTED, PER_LABEL, Prices, heavy, money, references, task
+from policy_student_run import DELTA, SHARE, Row, run
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from cput.measure.environment import environment
 
@@ -58,8 +55,9 @@ def main() -> int:
             facts["interrupted"] = True
             break
         facts["tasks"][name] = summary(found) | prepared
-        Console().print(card(name, facts["tasks"][name]))
-        Console().print(scores_card(name, facts["tasks"][name]))
+        people = Console(width=None if sys.stdout.isatty() else 150)
+        people.print(card(name, facts["tasks"][name]))
+        people.print(scores_card(name, facts["tasks"][name]))
     facts["environment"] = environment(seed=0, sample_count=seeds)
     facts["environment"]["versions"]["scikit-learn"] = sklearn.__version__
     print(json.dumps(facts))
@@ -70,7 +68,8 @@ def _prepared(name: str, quick: bool) -> dict[str, Any]:
     """Make what all seeds share, and say what it is."""
     found = task(name, quick=quick)
     labeller, prices = heavy(found), Prices(name)
-    usd = [prices.hosted_usd(text, str(label)) for text, label in zip(found.test.texts, found.test.labels, strict=True)]
+    usd = money(found, [labeller, references(found)]).hosted_usd["references"]
+    prices.hosted_usd(found.test.texts[0], str(found.test.labels[0]))  # says at which price
     return {
         "train": len(found.train),
         "test": len(found.test),
@@ -87,15 +86,9 @@ def _prepared(name: str, quick: bool) -> dict[str, Any]:
 def one_seed(name: str, seed: int, quick: bool) -> dict[str, Any]:
     """Run one seed in a process of its own."""
     found = task(name, quick=quick)
-    labellers, prices = [heavy(found), references(found)], Prices(name)
-    usd = {
-        each.name: np.array(
-            [prices.hosted_usd(text, str(said)) for text, said in zip(found.test.texts, each.answers, strict=True)]
-        )
-        for each in labellers
-    }
-    tokens = np.array([prices.tokens(str(label)) + 1 for label in found.test.labels])
-    return run(found, labellers, Money(hosted_usd=usd, tokens=tokens), seed)
+    labellers = [heavy(found), references(found)]
+    with threadpool_limits(1):  # the processes share the cores already
+        return run(found, labellers, money(found, labellers), seed)
 
 
 FIGURES = (

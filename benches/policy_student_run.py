@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from policy_student_data import RATE_USD_PER_S, Labeller, Task
+from policy_student_data import RATE_USD_PER_S, Labeller, Money, Task
 
 from cput.engines.classifier import candidates, fit, grid
 from cput.engines.classifier.calibrate import expected_calibration_error
-from cput.engines.classifier.fit import aurc
+from cput.engines.classifier.fitting import aurc
 from cput.engines.classifier.student import Predictions, Student
 from cput.engines.classifier.trust import SCORES
 from cput.policy.guarantee import certify
@@ -62,16 +62,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
-    """What answers to the test split cost, and how long they are."""
-
-    hosted_usd: dict[str, Any]
-    """(n,) of each labeller's answers, at the hosted price."""
-    tokens: Any
-    """(n,) reference lengths: of the right label."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One seed's student, and what it said."""
 
@@ -84,7 +74,7 @@ class Seen:
     half: Any
     """(n,): which of the test split certifies."""
     one_s: float
-    """Seconds of one answer."""
+    """Seconds of a core for one answer."""
 
     def confidence(self, said: Predictions, score: str) -> Any:
         outside = np.array([label == self.found.outside for label in said.labels])
@@ -128,12 +118,11 @@ def _drawn(found: Task, rng: np.random.Generator) -> tuple[Any, Any]:
 
 
 def _one_answer_s(student: Student, found: Task) -> float:
-    took = []
-    for text in found.test.texts[:200]:
-        began = time.perf_counter()
+    texts = found.test.texts[:200]
+    began = time.process_time()
+    for text in texts:
         student.predict([text])
-        took.append(time.perf_counter() - began)
-    return float(np.median(took))
+    return (time.process_time() - began) / len(texts)
 
 
 def _row(seen: Seen, labeller: Labeller, money: Money, score: str, sliced: bool) -> Row:
