@@ -15,6 +15,7 @@ Needs the models all-minilm-l6-v2 and smollm2-135m-instruct (its tokenizer count
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -47,21 +48,31 @@ def main() -> int:
     for name in names:
         with progress.status(f"{name}: the labeller learns"):
             prepared = _prepared(name, asked.quick)
-        try:
-            with ProcessPoolExecutor(asked.jobs) as pool:
-                done = pool.map(one_seed, [name] * seeds, range(seeds), [asked.quick] * seeds)
-                found = list(track(done, total=seeds, description=name, console=progress))
-        except KeyboardInterrupt:
-            facts["interrupted"] = True
+        found = list(measured(name, seeds, asked.quick, asked.jobs, facts))
+        if not found:
             break
         facts["tasks"][name] = summary(found) | prepared
         people = Console(width=None if sys.stdout.isatty() else 150)
         people.print(card(name, facts["tasks"][name]))
         people.print(scores_card(name, facts["tasks"][name]))
+        if facts.get("interrupted"):
+            break
     facts["environment"] = environment(seed=0, sample_count=seeds)
     facts["environment"]["versions"]["scikit-learn"] = sklearn.__version__
     print(json.dumps(facts))
     return 130 if facts.get("interrupted") else 0
+
+
+def measured(name: str, seeds: int, quick: bool, jobs: int, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield each seed's findings; an interrupt ends it, and what was measured until then counts."""
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        done = pool.map(one_seed, [name] * seeds, range(seeds), [quick] * seeds)
+        yield from track(done, total=seeds, description=name, console=Console(stderr=True))
+    except KeyboardInterrupt:
+        facts["interrupted"] = True
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _prepared(name: str, quick: bool) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
             for score in scores[0]
             if score != "calibration"
         },
+        "seeds": len(found),
         "calibration": [each["calibration"] for each in scores],
         "fit_cpu_s": spread([each["fit_s"] for each in found]),
         "answer_s": spread([each["one_s"] for each in found]),
@@ -156,7 +168,7 @@ def spread(values: list[float | None]) -> dict[str, float | None]:
 def card(name: str, facts: dict[str, Any]) -> Table:
     title = (
         f"{name}: {facts['per_label']} examples a label, floor {SHARE:.0%} of the labeller; "
-        f"mean [middle 95 %] of seeds\nlabeller {facts['labeller_accuracy']:.1%} right, "
+        f"mean [middle 95 %] of {facts['seeds']} seeds\nlabeller {facts['labeller_accuracy']:.1%} right, "
         f"{facts['hosted_usd_per_call']:.2e} USD a call ({facts['price_version']})"
     )
     table = Table(title=title, title_justify="left")
