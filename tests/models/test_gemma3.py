@@ -1,7 +1,10 @@
 """Gemma 3, built here: the network computes what the formulas say, also in the engine's paged attention."""
 
 import importlib
+import json
+import re
 
+import gguf
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -109,6 +112,71 @@ def stepping(folder):
         return request.infer(inputs)["logits"][0].copy()
 
     return step
+
+
+HF_CONFIG = {
+    "model_type": "gemma3_text",
+    "hidden_size": tiny_gemma3.HIDDEN,
+    "intermediate_size": tiny_gemma3.FFN,
+    "num_hidden_layers": tiny_gemma3.LAYERS,
+    "num_attention_heads": tiny_gemma3.HEADS,
+    "num_key_value_heads": tiny_gemma3.KV_HEADS,
+    "head_dim": tiny_gemma3.HEAD_DIM,
+    "query_pre_attn_scalar": tiny_gemma3.HEAD_DIM,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": tiny_gemma3.EPS,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "sliding_window": tiny_gemma3.WINDOW,
+}
+OLD_ROPE = {
+    "rope_theta": tiny_gemma3.THETA,
+    "rope_local_base_freq": tiny_gemma3.LOCAL_THETA,
+    "sliding_window_pattern": tiny_gemma3.PERIOD,
+}
+NEW_ROPE = {
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+    "rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": tiny_gemma3.THETA},
+        "sliding_attention": {"rope_type": "default", "rope_theta": tiny_gemma3.LOCAL_THETA},
+    },
+}
+
+
+def write_hf_folder(folder, model, config):
+    """Write the weights under the names of transformers, with the tokenizer that the GGUF gave."""
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, tiny_gemma3.LAYERS)
+    theirs = {
+        ours: name for name, (_, ours) in names.mapping.items() if re.fullmatch(r"model\.(layers|embed|norm).*", name)
+    }
+    folder.mkdir()
+    weights = {f"{theirs[name.removesuffix('.weight')]}.weight": values for name, values in WEIGHTS.items()}
+    tiny.write_safetensors(folder / "model.safetensors", weights, "F16")
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_bytes((model.folder / "tokenizer.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, "eos_token": "<eos>"}))
+
+
+@pytest.mark.parametrize("rope", [OLD_ROPE, NEW_ROPE])
+def test_a_hugging_face_folder_gives_the_same_network(rope, model, tmp_path):
+    write_hf_folder(tmp_path / "hf", model, HF_CONFIG | rope)
+    folder = ModelStore(tmp_path / "store").add(tmp_path / "hf").folder
+    assert np.abs(tiny.ir_logits(folder, IDS) - tiny_gemma3.reference_logits(WEIGHTS, IDS)).max() < 1e-3
+    manifest = load_manifest(folder)
+    assert (manifest.architecture, manifest.eos_token_ids, manifest.add_bos) == ("gemma3", (1, 5), True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hidden_activation": "silu"}, "has hidden_activation = 'silu'.*'gelu_pytorch_tanh'"),
+        ({"use_bidirectional_attention": True}, "use_bidirectional_attention = True"),
+        ({"query_pre_attn_scalar": 168}, "scales its queries by 168; 32 is what is built"),
+    ],
+)
+def test_a_hugging_face_folder_of_another_network_is_refused(change, words, model, tmp_path):
+    write_hf_folder(tmp_path / "hf", model, HF_CONFIG | OLD_ROPE | change)
+    with pytest.raises(SetupError, match=words):
+        ModelStore(tmp_path / "store").add(tmp_path / "hf")
 
 
 def test_linear_scaling_turns_only_the_layers_that_see_everything(tmp_path):
