@@ -218,10 +218,10 @@ def _tensor(name: str, piece: Slice, figures: Figures) -> Tensor:
     heads = {"attn_q": figures.heads, "attn_k": figures.kv_heads}.get(part)
     permuted = heads if figures.architecture == "llama" else None
 
-    shift = 1 if figures.architecture == GEMMA3 and part.endswith("norm") else 0  # GGUF has 1 + w of its norms
+    gemma_norm = figures.architecture == GEMMA3 and part.endswith("norm")  # GGUF has 1 + w of these
 
     def load() -> Array:
-        values = piece.load() + shift if shift else piece.load()
+        values = piece.load().astype(np.float32) + 1 if gemma_norm else piece.load()
         return narrow(values if permuted is None else _interleave(values, permuted), name)
 
     return Tensor(name, piece.shape, load)
