@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -312,3 +313,18 @@ def test_fewer_bits_keep_one_table_for_embedding_and_output(precision, worst, mo
     shape = [len(tiny_gemma3.TOKENS), tiny_gemma3.HIDDEN]
     tables = [op for op in network.get_ops() if op.get_type_name() == "Constant" and list(op.shape) == shape]
     assert [table.get_element_type().get_type_name() for table in tables] == ["u8"]
+
+
+@pytest.mark.slow
+def test_the_catalogues_model_predicts_english_also_beyond_its_window():
+    """Its terms must be accepted by a person, so that the test takes it from the store and never pulls it."""
+    try:
+        folder = ModelStore().get("gemma-3-270m").folder
+    except SetupError as why:
+        pytest.skip(str(why))
+    text = (Path(__file__).parents[2] / "docs" / "design" / "models.md").read_text(encoding="utf-8")
+    ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids[:1200]
+    likely = at(tiny.ir_logits(folder, ids), ids)
+    assert len(likely) > 1000
+    assert 2 < np.exp(-likely[:512].mean()) < 80  # a network with one wrong node is in the thousands
+    assert likely[512:].mean() > likely[:512].mean() - 0.5
