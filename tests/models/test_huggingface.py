@@ -90,7 +90,7 @@ def test_manifest_says_what_the_folder_says(tmp_path):
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"model_type": "gemma3_text"}, "gemma3_text.*llama, qwen2, qwen3.*--engine openai"),
+        ({"model_type": "gemma2"}, "gemma2.*llama, qwen2, qwen3.*--engine openai"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "yarn"),
         ({"sliding_window": 128}, "sliding window"),
         ({"hidden_act": "gelu"}, "gelu"),

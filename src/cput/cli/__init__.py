@@ -13,6 +13,7 @@ app = App(name="cput", version=__version__, help="Measure and lower the cost per
 app.command("cput.cli.measure:measure")
 app.command("cput.cli.optimize:optimize")
 app.command("cput.cli.models:models")
+app.command("cput.cli.student:student")
 app.command("cput.cli.workload:workload")
 app.command("cput.cli.runs:runs")
 app.command("cput.cli.cost:cost")

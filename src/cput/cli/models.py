@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cput.cli.plug import model_folder
 from cput.models import ModelStore, StoredModel, load_manifest
+from cput.models.catalogue import find
 
 models = App(name="models", help="Pull, import, list, show and remove models.")
 
@@ -29,11 +30,12 @@ def pull(
     name: str
         Name in the catalogue, or hf:ORG/NAME for the Hugging Face hub.
     accept_license: bool
-        Accept the model's licence where it asks for that.
+        Accept the model's licence where it asks for that; its notice and address are shown all the same.
     precision: str
         Also build these weights: f16, int8 or int4.
     """
     console = Console(stderr=True)
+    _show_terms(name, console, accepted=accept_license)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         tasks: dict[str, object] = {}
@@ -112,6 +114,14 @@ def rm(name: str) -> None:
     """
     ModelStore().remove(name)
     Console().print(f"removed {name}", highlight=False)
+
+
+def _show_terms(name: str, console: Console, *, accepted: bool) -> None:
+    """Show what a model's terms ask to be shown with it; where they are not accepted yet, the refusal says it."""
+    entry = find(name)
+    if entry is not None and entry.notice and (accepted or not entry.must_accept):
+        words = f"{entry.title}: {entry.licence}, {entry.licence_url}\n{entry.notice}"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print(model: StoredModel) -> None:

@@ -209,7 +209,7 @@ class _Builder:
         values = self._weight(name)
         if values.ndim != 2 or values.shape[1] != columns:
             raise InputError(f"tensor '{name}.weight' is {values.shape}; the file's figures ask for {columns} columns")
-        constant = self._ops.constant(values, shared_memory=True)
+        constant = self._ops.constant(values)
         constant.set_friendly_name(f"{name}.weight")
         return self._ops.convert(constant, "f32")
 

@@ -13,20 +13,30 @@ from gguf import MODEL_ARCH, TensorNameMap, get_tensor_name_map
 from cput.errors import InputError, SetupError
 from cput.models.checkpoint import (
     END_TEXTS,
+    GEMMA3,
     Array,
     Checkpoint,
     Figures,
+    Local,
     Tensor,
     check_tensors,
     narrow,
     refuse_architecture,
 )
 from cput.models.files import sha256_of
+from cput.models.gemma3 import LAYERS_OF_27B
 from cput.models.safetensors_file import Slice, open_safetensors
 from cput.models.tokenizer import vocabulary_of
 
-ARCHITECTURES = {"llama": MODEL_ARCH.LLAMA, "qwen2": MODEL_ARCH.QWEN2, "qwen3": MODEL_ARCH.QWEN3}
+ARCHITECTURES = {
+    "llama": MODEL_ARCH.LLAMA,
+    "qwen2": MODEL_ARCH.QWEN2,
+    "qwen3": MODEL_ARCH.QWEN3,
+    "gemma3_text": MODEL_ARCH.GEMMA3,
+}
 """``model_type`` of config.json to the GGUF architecture that computes the same network."""
+
+GEMMA3_TEXT = "gemma3_text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +61,7 @@ def read_folder(path: Path) -> Folder:
     model_type = str(config.get("model_type"))
     if model_type not in ARCHITECTURES:
         raise refuse_architecture(model_type, what)
-    figures = read_figures(config, what)
+    figures = (read_gemma3_figures if model_type == GEMMA3_TEXT else read_figures)(config, what)
     files = weight_files(path)
     slices = {name: piece for file in files for name, piece in open_safetensors(file).items()}
     tensors = _tensors(slices, figures, ARCHITECTURES[model_type], tied=bool(config.get("tie_word_embeddings")))
@@ -85,6 +95,51 @@ def read_figures(config: dict[str, Any], what: str) -> Figures:
         rope_theta=theta,
         rms_eps=float(config.get("rms_norm_eps", 1e-6)),
         rope_factors=rope_factors(rope, theta, head_dim // 2, what),
+    )
+
+
+def read_gemma3_figures(config: dict[str, Any], what: str) -> Figures:
+    """Return a Gemma 3's numbers (``configuration_gemma3.py`` of transformers); refuse what is not built."""
+    layers, head_dim = _whole(config, "num_hidden_layers"), _whole(config, "head_dim")
+    for key, built in (
+        ("hidden_activation", "gelu_pytorch_tanh"),
+        ("attn_logit_softcapping", None),
+        ("final_logit_softcapping", None),
+        ("use_bidirectional_attention", False),
+        ("attention_bias", False),
+        ("tie_word_embeddings", True),
+    ):
+        if config.get(key, built) != built:
+            raise SetupError(f"{what} has {key} = {config[key]!r}; the embedded engine's Gemma 3 has {built!r}")
+    hidden, heads = _whole(config, "hidden_size"), _whole(config, "num_attention_heads")
+    scale = hidden / heads if layers == LAYERS_OF_27B else head_dim
+    if config.get("query_pre_attn_scalar", scale) != scale:
+        raise SetupError(f"{what} scales its queries by {config['query_pre_attn_scalar']}; {scale:g} is what is built")
+    ropes = config.get("rope_parameters") or {}  # transformers 5 keeps one entry a kind of layer
+    rope = ropes.get("full_attention") or config.get("rope_scaling") or {}
+    local_rope = ropes.get("sliding_attention") or {}
+    theta = float(rope.get("rope_theta") or config.get("rope_theta") or 1_000_000.0)
+    kinds = config.get("layer_types") or [
+        "full_attention" if (layer + 1) % int(config.get("sliding_window_pattern") or 6) == 0 else "sliding_attention"
+        for layer in range(layers)
+    ]
+    return Figures(
+        architecture=GEMMA3,
+        layers=layers,
+        hidden=hidden,
+        ffn=_whole(config, "intermediate_size"),
+        heads=heads,
+        kv_heads=_whole(config, "num_key_value_heads"),
+        head_dim=head_dim,
+        context_length=_whole(config, "max_position_embeddings"),
+        rope_theta=theta,
+        rms_eps=float(config.get("rms_norm_eps", 1e-6)),
+        rope_factors=rope_factors(rope, theta, head_dim // 2, what),
+        local=Local(
+            window=_whole(config, "sliding_window"),
+            layers=tuple(layer for layer, kind in enumerate(kinds) if kind == "sliding_attention"),
+            rope_theta=float(local_rope.get("rope_theta") or config.get("rope_local_base_freq") or 10_000.0),
+        ),
     )
 
 
@@ -163,8 +218,10 @@ def _tensor(name: str, piece: Slice, figures: Figures) -> Tensor:
     heads = {"attn_q": figures.heads, "attn_k": figures.kv_heads}.get(part)
     permuted = heads if figures.architecture == "llama" else None
 
+    gemma_norm = figures.architecture == GEMMA3 and part.endswith("norm")  # GGUF has 1 + w of these
+
     def load() -> Array:
-        values = piece.load()
+        values = piece.load().astype(np.float32) + 1 if gemma_norm else piece.load()
         return narrow(values if permuted is None else _interleave(values, permuted), name)
 
     return Tensor(name, piece.shape, load)

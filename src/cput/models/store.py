@@ -8,7 +8,7 @@ Layout under the root, one folder per model; a name that ends in ``.partial`` is
 
     <root>/smollm2-135m-instruct/f16/     the IR folder
     <root>/smollm2-135m-instruct/int8/    a variant
-    <root>/gemma-3-270m/gguf/             a model that only other engines can serve
+    <root>/another-model/gguf/            a model that only other engines can serve
     <root>/.downloads/, <root>/.locks/    wheels under way, locks between processes
 """
 
@@ -23,7 +23,7 @@ from cput.errors import InputError, SetupError, unknown
 from cput.models import catalogue as shelf
 from cput.models import hub
 from cput.models.catalogue import LOADABLE, CatalogueEntry
-from cput.models.checkpoint import refuse_architecture
+from cput.models.checkpoint import READABLE, refuse_architecture
 from cput.models.fetch import Progress
 from cput.models.files import checked_name, locked, replace_folder, whole_folder
 from cput.models.importing import import_into
@@ -70,6 +70,11 @@ class ModelStore:
         stored = self._stored(text) if _is_name(text) else None
         if stored is None:
             stored = self._at_path(Path(text).expanduser(), text)
+        if not stored.embedded and not any_engine and stored.architecture in READABLE:
+            raise SetupError(
+                f"'{stored.name}' is stored as GGUF, from before the embedded engine could read "
+                f"'{stored.architecture}'; run: {_pull_command(stored.name)}"
+            )
         if not stored.embedded and not any_engine:
             ggufs = sorted(stored.folder.glob("*.gguf"))
             raise refuse_architecture(
@@ -101,7 +106,7 @@ class ModelStore:
             )
         with locked(self._lock(name)):
             stored = self._stored(name)
-            if stored is None or force:
+            if stored is None or force or (entry.embedded and not stored.embedded):
                 self._pull_wheels(entry, progress)
         return self.get(name, any_engine=True)
 
@@ -215,10 +220,8 @@ class ModelStore:
         if is_ir(path):
             manifest = load_manifest(path)
             return as_stored(path, manifest.name, (manifest.precision,), size_of(path))
-        entry = shelf.find(text)
-        if entry is not None:
-            flag = " --accept-license" if entry.must_accept else ""
-            raise SetupError(f"'{text}' is not stored yet; run: cput models pull {text}{flag}")
+        if shelf.find(text) is not None:
+            raise SetupError(f"'{text}' is not stored yet; run: {_pull_command(text)}")
         if text.startswith(hub.PREFIX):
             stored = self._stored(hub.parse(text).stored_name)
             if stored is not None:
@@ -243,6 +246,11 @@ def default_root() -> Path:
     """Return ``$CPUT_HOME/models``, else ``models`` in the user's cache folder (XDG_CACHE_HOME on Linux)."""
     home = os.environ.get("CPUT_HOME")
     return (Path(home).expanduser() if home else user_cache_path("cput")) / "models"
+
+
+def _pull_command(name: str) -> str:
+    entry = shelf.find(name)
+    return f"cput models pull {name}{' --accept-license' if entry is not None and entry.must_accept else ''}"
 
 
 def _is_name(text: str) -> bool:

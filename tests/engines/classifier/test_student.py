@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from cput.engines.classifier import Features, fit
-from cput.engines.classifier.fit import FOLDS, aurc, folds_of
+from cput.engines.classifier.fitting import FOLDS, aurc, folds_of
 from cput.engines.classifier.grams import learn
 from cput.engines.classifier.neighbours import invert
 from cput.errors import InputError

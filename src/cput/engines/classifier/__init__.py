@@ -9,7 +9,7 @@ from pathlib import Path
 from cput.engines.classifier.abstained import Abstained
 from cput.engines.classifier.engine import Classifier
 from cput.engines.classifier.examples import Examples, Told, from_records
-from cput.engines.classifier.fit import fit
+from cput.engines.classifier.fitting import fit
 from cput.engines.classifier.folder import load_student, save
 from cput.engines.classifier.grams import Features
 from cput.engines.classifier.student import Predictions, Student, StudentCard

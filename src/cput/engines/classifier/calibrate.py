@@ -81,26 +81,24 @@ def calibrate(margins: Doubles, labels: Labels, weights: Doubles, *, seed: int) 
 def fit_calibrator(kind: str, margins: Doubles, labels: Labels, weights: Doubles) -> Calibrator:
     """Fit one kind on margins (n, labels) of rows whose right label is known."""
     from sklearn.isotonic import IsotonicRegression
-    from sklearn.linear_model import LogisticRegression
 
     temperature = _temperature(margins, labels, weights)
     none = np.empty((0, 0))
     if kind == "temperature":
         return Calibrator(kind=kind, temperature=temperature, x=none, y=none)
+    hits = labels[:, None] == np.arange(margins.shape[1])
+    if kind == "sigmoid":
+        slopes, offsets = _sigmoids(margins, hits, weights)
+        return Calibrator(kind=kind, temperature=temperature, x=slopes[:, None], y=offsets[:, None])
     x, y = [], []
-    for at in range(margins.shape[1]):
-        right = labels == at
+    for at, right in enumerate(hits.T):
         if right.all() or not right.any():  # nothing to learn a curve from: the temperature's
-            x.append(np.array([1 / temperature] if kind == "sigmoid" else [-1.0, 1.0]))
-            y.append(np.array([0.0]) if kind == "sigmoid" else expit(np.array([-1.0, 1.0]) / temperature))
-        elif kind == "sigmoid":
-            curve = LogisticRegression().fit(margins[:, [at]], right, weights)
-            x.append(curve.coef_[0])
-            y.append(curve.intercept_)
-        else:
-            stairs = IsotonicRegression(out_of_bounds="clip").fit(margins[:, at], right, weights)
-            x.append(stairs.X_thresholds_)
-            y.append(stairs.y_thresholds_)
+            x.append(np.array([-1.0, 1.0]))
+            y.append(expit(np.array([-1.0, 1.0]) / temperature))
+            continue
+        stairs = IsotonicRegression(out_of_bounds="clip").fit(margins[:, at], right, weights)
+        x.append(stairs.X_thresholds_)
+        y.append(stairs.y_thresholds_)
     longest = max(map(len, x))
     pad = [(0, longest - len(row)) for row in x]
     return Calibrator(
@@ -109,6 +107,32 @@ def fit_calibrator(kind: str, margins: Doubles, labels: Labels, weights: Doubles
         x=np.stack([np.pad(row, width, mode="edge") for row, width in zip(x, pad, strict=True)]).astype(np.float64),
         y=np.stack([np.pad(row, width, mode="edge") for row, width in zip(y, pad, strict=True)]).astype(np.float64),
     )
+
+
+def _sigmoids(
+    margins: Doubles, hits: npt.NDArray[np.bool_], weights: Doubles, rounds: int = 50
+) -> tuple[Doubles, Doubles]:
+    """Return slope and offset of a logistic curve a label, all fitted at once by Newton's method with small slopes.
+
+    scikit-learn fits one at a time, at 50 ms each: most of the time of a student with 150 labels.
+    """
+    slopes, offsets = np.ones(margins.shape[1]), np.zeros(margins.shape[1])
+    targets = np.where(hits, 1 - 1 / (hits.sum(axis=0) + 2), 1 / ((~hits).sum(axis=0) + 2))  # Platt's, against 0 and 1
+    for _ in range(rounds):
+        said = expit(margins * slopes + offsets)
+        off, spread = weights[:, None] * (said - targets), weights[:, None] * np.maximum(said * (1 - said), 1e-9)
+        grad_slope, grad_offset = (off * margins).sum(axis=0) + slopes, off.sum(axis=0)
+        ss, so, oo = (spread * margins**2).sum(axis=0) + 1, (spread * margins).sum(axis=0), spread.sum(axis=0) + 1e-9
+        scale = ss * oo - so**2
+        step_slope, step_offset = (
+            (oo * grad_slope - so * grad_offset) / scale,
+            (ss * grad_offset - so * grad_slope) / scale,
+        )
+        size = np.maximum(1.0, np.abs(np.stack((step_slope, step_offset))).max(axis=0) / 2)  # no leap into flat parts
+        slopes, offsets = slopes - step_slope / size, offsets - step_offset / size
+        if max(np.abs(step_slope).max(), np.abs(step_offset).max()) < 1e-6:
+            break
+    return slopes, offsets
 
 
 def log_softmax(values: Doubles) -> Doubles:
