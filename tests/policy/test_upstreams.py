@@ -103,3 +103,25 @@ def test_which_file_it_is_shows_in_its_tables(write, tmp_path):
     assert not is_gateway(write('[serve]\nmodel = "m"\n'))
     assert not is_gateway(write("[[upstreams\n"))
     assert not is_gateway(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (['stop = "chek"'], "did you mean 'check'"),
+        (['stop = "check"'], 'needs workload for stop = "check"'),
+        (['stop = "confidence"'], 'needs threshold for stop = "confidence"'),
+        (['stop = "check"', 'workload = "w"', 'router = "r"'], "both stop and router"),
+        (["threshold = 0.5"], "has threshold, which nothing in it reads"),
+        (['router = "r"'], "a router needs at_least or worth_per_usd"),
+        (['router = "r"', "at_least = 0.5", "worth_per_usd = 3"], "at_least and worth_per_usd"),
+        (["at_least = 0.5"], "no router to read it"),
+        (['stop = "confidence"', "threshold = 1.5"], "threshold of"),
+    ],
+)
+def test_what_chooses_among_upstreams_is_held_together(tmp_path, lines, says):
+    path = tmp_path / "g.toml"
+    upstreams = "".join(f'[[upstreams]]\nname = "{name}"\nurl = "http://127.0.0.1:1/v1"\n' for name in "ab")
+    path.write_text("\n".join([upstreams, '[models."m"]', *lines, ""]))
+    with pytest.raises(InputError, match=says):
+        load_gateway(path)

@@ -4,17 +4,21 @@ import contextlib
 import json
 
 import gateways
+import numpy as np
 import openai
 import pytest
 from aiohttp import web
 from gateways import chat_body, get, post
+from upstream_gateways import gateway_of
 
 from cput.cli import main
 from cput.cli.asked import Asked
 from cput.cli.door import opened
+from cput.errors import InputError
 from cput.ledger.grounds import read_grounds
 from cput.ledger.store import Ledger
 from cput.policy import Policy, save_policy
+from cput.policy.estimates import Expected
 from cput.policy.file import certificate_path, save_certificate
 from cput.policy.guarantee import certify
 from cput.workloads import Floor
@@ -140,8 +144,6 @@ def test_why_tells_what_the_door_decided(serves, tmp_path, capsys):
 
 def held_out(quality=0.95, n=400):
     """A certificate of a policy that was useful this often."""
-    import numpy as np
-
     useful = (np.arange(n) % 100 < quality * 100).astype(float)
     found = certify(useful[:, None], np.ones((n, 1)), floor=Floor(useful_rate=0.9), names=["policy"])
     assert found.choice == 0
@@ -181,3 +183,66 @@ async def test_useful_outcomes_raise_no_alarm(serves):
         assert (await post(gateway, OUTCOMES, [strange] * 1))[0] == 200
         _, page = await get(gateway, "/metrics")
         assert 'cput_policy_alarm{policy="intents"} 0.0' in page
+
+
+def two_upstreams(tmp_path, server, *lines):
+    server.next = [speaks((BAD, -0.05), GOOD)] * 100
+    path = tmp_path / "gateway.toml"
+    named = [f'[[upstreams]]\nname = "{name}"\nurl = "{server.url}"\nmodel = "{name}"\n' for name in ("small", "large")]
+    path.write_text("\n".join([*named, '[models."m"]', *lines, ""]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "model"),
+    [
+        (['stop = "confidence"', "threshold = 0.8"], "small"),
+        (['stop = "confidence"', "threshold = 0.99"], "large"),
+        (['stop = "check"', 'workload = "WORK"'], "large"),
+    ],
+)
+async def test_a_route_of_a_gateway_file_asks_in_turn(book, server, tmp_path, work, lines, model):
+    """A client's own request goes on as it is, whichever upstream answers."""
+    lines = [line.replace("WORK", str(work)) for line in lines]
+    with gateway_of(two_upstreams(tmp_path, server, *lines), book) as gateway:
+        code, _, body = await post(gateway, CHAT, chat_body("Money back", model="m", top_p=0.9))
+        assert (code, body["choices"][0]["message"]["content"]) == (200, BAD if model == "small" else GOOD)
+        assert body["cput"]["engine"] == model
+        assert server.bodies[-1]["top_p"] == 0.9
+        assert read_grounds(book, gateway.records()[0].call.id).policy == "gateway"
+
+
+class ByLength:
+    """Expects short questions to be easy."""
+
+    engines = ("small", "large")
+
+    def estimate(self, prompts, tags=None):
+        easy = np.array([len(prompt) < 20 for prompt in prompts])
+        quality = np.column_stack([np.where(easy, 0.9, 0.1), np.full(len(prompts), 0.95)])
+        return Expected(quality, np.tile([1.0, 10.0], (len(prompts), 1)))
+
+
+async def test_a_route_of_a_gateway_file_is_routed(book, server, tmp_path, monkeypatch):
+    """The cheapest upstream that is expected to be useful enough answers."""
+    monkeypatch.setattr("cput.policy.router.load_estimator", lambda folder: ByLength())
+    with gateway_of(two_upstreams(tmp_path, server, 'router = "r"', "at_least = 0.8"), book) as gateway:
+        for text, wanted in (("short", "small"), ("a question that is much longer", "large")):
+            code, _, body = await post(gateway, CHAT, chat_body(text, model="m"))
+            assert (code, body["cput"]["engine"], body["cput"]["reason"]) == (200, wanted, "router")
+        assert [[a.model for a in record.attempts] for record in gateway.records()] == [["small"], ["large"]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (['router = "nowhere"', "at_least = 0.8"], "nowhere"),
+        (['stop = "check"', 'workload = "nowhere"'], "unknown workload 'nowhere'"),
+        (['stop = "check"', 'workload = "gsm8k"'], "reference answers"),
+    ],
+)
+def test_a_door_does_not_open_on_a_route_that_it_can_not_choose_by(book, server, tmp_path, lines, says):
+    """One sentence before the first call, and none to a client."""
+    path = two_upstreams(tmp_path, server, *lines)
+    with pytest.raises(InputError, match=says), gateway_of(path, book):
+        pass

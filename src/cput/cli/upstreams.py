@@ -30,6 +30,7 @@ from cput.engines.timed import Timed
 from cput.errors import CputError, InputError
 from cput.ledger.meter import Metered, Pricer
 from cput.policy.cache.key import canonical
+from cput.policy.explain import Explained
 from cput.policy.upstreams import EVERY, BreakerRule, CacheRule, GatewayFile, HedgeRule, Route, Upstream, load_gateway
 from cput.protocols import Engine
 from cput.records import Role
@@ -140,7 +141,12 @@ class Pool:
             each.users += 1
         if caching is not None:
             caching.users += 1
-        line = _Lines(file, mine, self, caching.plugged if caching else None)
+        for route in file.routes.values():
+            if route.stop or route.router:
+                from cput.cli.choosing import prepare
+
+                prepare(route)
+        line = _Lines(file, mine, self, caching.plugged if caching else None, name)
         embedded = [each.leaf for each in mine.values() if not isinstance(each.leaf, Forward)]
 
         async def load() -> None:
@@ -215,8 +221,11 @@ class Pool:
 class _Lines:
     """Makes the line of wrappers for a model."""
 
-    def __init__(self, file: GatewayFile, live: Mapping[str, Live], pool: Pool, plugged: Plugged | None) -> None:
+    def __init__(
+        self, file: GatewayFile, live: Mapping[str, Live], pool: Pool, plugged: Plugged | None, name: str
+    ) -> None:
         self._file = file
+        self._name = name
         self._plugged = plugged
         self._live = live
         self._pool = pool
@@ -239,11 +248,23 @@ class _Lines:
             other = self._live[route.upstreams[min(1, len(lines) - 1)]]  # the only one there is may have replicas
             second = self._guarded(other, _called(route, other, model), Role.HEDGE)
             lines[0] = Hedged(lines[0], second, *hedging)
-        line = lines[0] if len(lines) == 1 else Fallback(lines)
+        line = self._chosen(route, lines)
         if self._plugged is None:
-            return line
+            return Explained(line, self._pool.door.ledger) if route.stop or route.router else line
         version = _version(route, [self._live[name].upstream for name in route.upstreams])
         return self._plugged.around(line, model=model, version=version, keep_text=self._pool.keep_text)
+
+    def _chosen(self, route: Route, lines: list[Engine]) -> Engine:
+        """Return what chooses among the lines of a route."""
+        if len(lines) == 1:
+            return lines[0]
+        from cput.cli.choosing import in_turn, routed  # and with it numpy, which plain lines do without
+
+        if route.stop is not None:
+            return in_turn(lines, route, name=self._name)
+        if route.router is not None:
+            return routed(dict(zip(route.upstreams, lines, strict=True)), route, name=self._name)
+        return Fallback(lines)
 
     def _retried(self, live: Live, model: str) -> Engine:
         asked = live.upstream

@@ -33,6 +33,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cput.errors import InputError, unknown
+from cput.policy.policy import STOPS
 from cput.rules import FILLED, FLAG, NOT_NEGATIVE, POSITIVE, SHARE, TABLE, TEXTS, Rule, is_integer, is_number, shown
 
 EVERY = "*"
@@ -150,6 +151,19 @@ class Route:
     """Names in order of preference."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the model is called at an upstream, where that differs."""
+    stop: str | None = None
+    """The upstreams are asked in turn until an answer stands: by a check, or by its confidence. None: the next one is
+    asked where one fails."""
+    threshold: float | None = None
+    """The confidence from which an answer stands."""
+    workload: str | None = None
+    """Whose check judges answers."""
+    router: str | None = None
+    """Folder of a fitted router, by which one upstream is chosen from the request; its engines bear their names."""
+    at_least: float | None = None
+    """The router takes the cheapest upstream that is expected to be this useful (0 to 1), the best where none is."""
+    worth_per_usd: float | None = None
+    """The router takes the most useful upstream less this much usefulness for each dollar that it costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +207,16 @@ _UPSTREAM = {
 }
 _RULE_OF_BREAKER = {"failures": _COUNT, "within_s": POSITIVE, "share": SHARE, "open_s": POSITIVE}
 _HEDGE = {"after_s": NOT_NEGATIVE, "quantile": _QUANTILE, "most": SHARE}
-_ROUTE = {"upstreams": TEXTS, "names": TABLE}
+_ROUTE = {
+    "upstreams": TEXTS,
+    "names": TABLE,
+    "stop": FILLED,
+    "threshold": SHARE,
+    "workload": FILLED,
+    "router": FILLED,
+    "at_least": SHARE,
+    "worth_per_usd": NOT_NEGATIVE,
+}
 _CACHE = {
     "exact": FLAG,
     "semantic": FILLED,
@@ -346,7 +369,32 @@ def _route(path: Path, model: str, entry: Any, upstreams: Mapping[str, Upstream]
             raise InputError(f"{path}: names.{name} of {where} is {shown(called)}; allowed: a model's name")
         if upstreams[name].url is None:
             raise InputError(f"{path}: names.{name} of {where} names a model, but '{name}' has one model only")
-    return Route(upstreams=asked, names=names)
+    _check_choice(f"{path}: {where}", entry)
+    return Route(**{**entry, "upstreams": asked, "names": names})
+
+
+def _check_choice(where: str, entry: Mapping[str, Any]) -> None:
+    """Hold what chooses among a route's upstreams together: a stop rule, or a router, with what each needs."""
+    stop, router = entry.get("stop"), entry.get("router")
+    if stop is not None and router is not None:
+        raise InputError(f"{where} has both stop and router; give one of them")
+    if stop is not None and stop not in STOPS:
+        raise unknown(f"stop in {where}", stop, STOPS)
+    needs = {
+        "threshold": stop == "confidence",
+        "workload": stop == "check",
+    }
+    for key, wanted in needs.items():
+        if wanted != (key in entry):
+            said = f'needs {key} for stop = "{stop}"' if wanted else f"has {key}, which nothing in it reads"
+            raise InputError(f"{where} {said}")
+    dials = [key for key in ("at_least", "worth_per_usd") if key in entry]
+    if router is not None and len(dials) != 1:
+        raise InputError(
+            f"{where} has {' and '.join(dials) or 'neither'}; a router needs at_least or worth_per_usd, one of them"
+        )
+    if router is None and dials:
+        raise InputError(f"{where} has {dials[0]}, and no router to read it")
 
 
 def _check(path: Path, where: str, entry: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
