@@ -151,7 +151,13 @@ def chinese(value):
 
 
 @given(
-    st.lists(st.sampled_from(["turn", "on", "off", "not", "5", "six", "the", "from", "to", "Bob", "open", "a", "can", "i", "how"]), min_size=1, max_size=6)
+    st.lists(
+        st.sampled_from(
+            ["turn", "on", "off", "not", "5", "six", "the", "from", "to", "Bob", "open", "a", "can", "i", "how"]
+        ),
+        min_size=1,
+        max_size=6,
+    )
 )
 def test_the_guard_is_symmetric_and_reflexive(words):
     text, other = " ".join(words), " ".join(reversed(words))
