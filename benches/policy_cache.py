@@ -35,7 +35,9 @@ BOUND, CONFIDENCE = 0.01, 0.95
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20, help="splits of the templates")
-    parser.add_argument("--pairs", type=int, default=1500, help="pairs to fit on, a language; half as many to measure")
+    parser.add_argument(
+        "--pairs", type=int, default=2000, help="pairs to fit on, a language; a quarter as many to measure"
+    )
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("CPUT_CACHE_DATA"), help="folder with clinc150_full.json.gz"
     )

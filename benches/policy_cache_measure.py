@@ -3,7 +3,7 @@
 import csv
 import gzip
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ async def scores_of(made: list[Made], vectors: Vectors) -> np.ndarray:
 async def measured(seed: int, count: int, vectors: Vectors, *, bound: float, confidence: float) -> list[dict]:
     """Return one seed's rows: ours and the cosine's, for each language."""
     train, test = split(seed)
-    fitted_on, held_out = draw(train, count=count, seed=seed), draw(test, count=count // 2, seed=1000 + seed)
+    fitted_on, held_out = draw(train, count=count, seed=seed), draw(test, count=count // 4, seed=1000 + seed)
     train_scores, scores = await scores_of(fitted_on, vectors), await scores_of(held_out, vectors)
     alone = await cosines(held_out, vectors)
     rows = []
@@ -153,10 +153,26 @@ async def natural(vectors: Vectors, folder: Path | None) -> list[dict]:
                 "sentences": len(texts),
                 "nearest_of_another_intent": {str(least): int((cosine >= least).sum()) for least in COSINES},
                 "of_16_nearest_the_guard_passes": guarded,
+                "read_alike": alike(said),
                 "closest": [texts[int(cosine.argmax())], texts[int(nearest[cosine.argmax()])], float(cosine.max())],
             }
         )
     return rows
+
+
+def alike(said: list[tuple[str, str]]) -> dict:
+    """Return how many sentences the guard reads as the same, and how often their intents differ."""
+    groups = defaultdict(set)
+    for text, intent in said:
+        if (read := canon(text)) is not None:
+            groups[read].add((text, intent))
+    several = [group for group in groups.values() if len({text for text, _ in group}) > 1]
+    return {
+        "sentences": len(said),
+        "groups": len(several),
+        "pairs": sum(len(group) * (len(group) - 1) // 2 for group in several),
+        "groups_of_two_intents": sum(len({intent for _, intent in group}) > 1 for group in several),
+    }
 
 
 def _clinc(folder: Path) -> list[tuple[str, str]]:

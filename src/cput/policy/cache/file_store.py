@@ -104,7 +104,7 @@ class FileStore:
     async def _run(self, work: Callable[[], Found], otherwise: Found) -> Found:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.Error:
+        except (sqlite3.Error, RuntimeError):  # RuntimeError: it was closed meanwhile, and its thread is gone
             return otherwise
 
     def _get(self, key: bytes) -> bytes | None:

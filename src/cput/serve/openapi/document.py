@@ -37,6 +37,10 @@ HEADERS: Mapping[str, tuple[str, Json]] = {
         "Seconds after which the answer is of no use.",
         {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**9}, _EMPTY]},
     ),
+    "X-Cput-Cache": (
+        "Whether a cached answer will do, and this one be kept; Cache-Control's no-store is off, no-cache is fresh.",
+        {"enum": ["auto", "on", "off", "fresh", ""]},
+    ),
     "Idempotency-Key": ("Makes a repeated request one outcome.", {"type": "string"}),
 }
 _SECURITY: Json = {

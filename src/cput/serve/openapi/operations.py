@@ -27,7 +27,14 @@ WHY = {
 _BODY = (400, 401, 408, 413, 500, 503)
 _ASKED = (*_BODY, 403, 404, 409, 415, 422, 429, 502, 504)
 _LISTED = (400, 401, 404, 409, 413, 415, 422, 429, 500, 502, 503)
-_ASKING = ("X-Cput-Workload", "X-Cput-External-Key", "X-Cput-Episode", "X-Cput-Priority", "X-Cput-Deadline-S")
+_ASKING = (
+    "X-Cput-Workload",
+    "X-Cput-External-Key",
+    "X-Cput-Episode",
+    "X-Cput-Priority",
+    "X-Cput-Deadline-S",
+    "X-Cput-Cache",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
