@@ -7,7 +7,9 @@ RATE ?= 0.08/h
 MODEL := smollm2-135m-instruct
 DEMO := --confirm 44 --search 24 --first-rung 24 --max-new-tokens 192
 
-.PHONY: demo test test-slow lint types imports bench-engine bench-ledger bench-gateway bench-gateway-memory bench-gateway-faults bench-coverage bench-ifeval bench-optimize constraints clean
+.PHONY: demo test test-slow lint types imports constraints clean bench-engine bench-ledger bench-gateway \
+  bench-gateway-memory bench-gateway-faults bench-coverage bench-ifeval bench-optimize bench-policy bench-policy-router \
+  bench-policy-student bench-policy-cache bench-policy-drift bench-policy-certificate bench-cascade
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== making $(VENV) and installing cput into it"
@@ -52,6 +54,29 @@ bench-gateway-memory: $(STAMP)
 
 bench-gateway-faults: $(STAMP)
 	$(BIN)/python benches/gateway_faults.py
+
+bench-policy: $(STAMP)
+	$(BIN)/python benches/policy.py
+
+bench-policy-router: $(STAMP)
+	$(BIN)/python benches/policy_router.py
+
+bench-policy-student: $(STAMP)
+	$(BIN)/python benches/policy_student.py
+
+bench-policy-cache: $(STAMP)
+	$(BIN)/cput models pull all-minilm-l6-v2 > /dev/null
+	$(BIN)/cput models pull wordllama-256 > /dev/null
+	$(BIN)/python benches/policy_cache.py
+
+bench-policy-drift: $(STAMP)
+	$(BIN)/python benches/policy_drift.py
+
+bench-policy-certificate: $(STAMP)
+	$(BIN)/python benches/policy_certificate.py
+
+bench-cascade: $(STAMP)
+	$(BIN)/python benches/cascade.py
 
 bench-coverage: $(STAMP)
 	$(BIN)/python benches/interval_coverage.py

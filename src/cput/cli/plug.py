@@ -78,7 +78,8 @@ def leaf(leg: Policy, workload: Workload) -> Engine:
     if leg.engine == "replay":
         return open_engine("replay", file=leg.recording, model=leg.model)
     if leg.engine == "classifier":
-        return open_engine("classifier", model=leg.model, threshold=leg.threshold)
+        sure = leg.threshold
+        return open_engine("classifier", model=leg.model, threshold=sure, abstain=sure is not None)
     return embedded(leg, workload).engine
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cput.cli.checked import Checked
 from cput.errors import InputError
 from cput.policy import Abandoned, Persistent, Policy
-from cput.policy.cascade import Cascade, Confidence, Leg, Passes
+from cput.policy.cascade import Cascade, Confidence, Leg, Of, Passes
 from cput.policy.layout import Relaid
 from cput.protocols import Engine
 from cput.workloads import Workload
@@ -71,4 +71,6 @@ def _leg(engine: Engine, leg: Policy, checks: Checked | None) -> Leg:
     if leg.stop == "confidence" and leg.engine != "classifier":
         assert leg.threshold is not None, "a policy file is read with it, and a search gives it"
         return Leg(engine=engine, rule=Confidence(), threshold=leg.threshold)
-    return Leg(engine=engine, reason="student_sure" if leg.engine == "classifier" else "last_leg")
+    if leg.engine == "classifier":  # it abstains by itself; the rule only tells its probability
+        return Leg(engine=engine, rule=Confidence(Of.FIRST), threshold=0.0, reason="student_sure")
+    return Leg(engine=engine)
