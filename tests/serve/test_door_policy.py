@@ -201,10 +201,10 @@ def two_upstreams(tmp_path, server, *lines):
         (['stop = "check"', 'workload = "WORK"'], "large"),
     ],
 )
-async def test_a_route_of_a_gateway_file_asks_in_turn(book, server, tmp_path, work, lines, model):
+async def test_a_route_of_a_gateway_file_asks_in_turn(book, server, work, lines, model):
     """A client's own request goes on as it is, whichever upstream answers."""
     lines = [line.replace("WORK", str(work)) for line in lines]
-    with gateway_of(two_upstreams(tmp_path, server, *lines), book) as gateway:
+    with gateway_of(two_upstreams(work.parent, server, *lines), book) as gateway:
         code, _, body = await post(gateway, CHAT, chat_body("Money back", model="m", top_p=0.9))
         assert (code, body["choices"][0]["message"]["content"]) == (200, BAD if model == "small" else GOOD)
         assert body["cput"]["engine"] == model
