@@ -45,7 +45,7 @@ def guarded(engine: Engine, strong: Engine, policy: Path, door: Door) -> Engine:
     except ValueError as error:
         raise InputError(f"certificate {path} is not JSON ({error}); run `cput optimize` again") from error
     kept = Kept(policy.with_suffix(".watch.json"), hashlib.sha256(raw).hexdigest())
-    watch = kept.read() or Watch(certificate.levels)
+    watch = kept.read() or Watch(certificate.as_certified or certificate.levels)
     under = Guarded(engine, Borrowed(strong), watch, explore=EXPLORE, alarmed=lambda alarm: _cry(policy, alarm))
     if watch.alarm is not None:
         _cry(policy, watch.alarm)

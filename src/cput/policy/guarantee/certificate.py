@@ -80,6 +80,9 @@ class Certificate:
     levels: Mapping[str, Level]
     """Overall and for each slice: the quality to watch for from now on; for a share of the best single engine's, as far
     as these prompts tell that."""
+    as_certified: Mapping[str, Level]
+    """Likewise, but a fall below what the choice itself showed here: heard sooner, while the floor still holds. Empty
+    without a choice."""
     candidates: tuple[Candidate, ...]
     """In the order of testing, from the safest."""
     choice: int | None
@@ -145,7 +148,10 @@ class Certificate:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values; ``from_json`` reads them."""
         return asdict(self) | {
-            "levels": {name: level.as_json() for name, level in self.levels.items()},
+            **{
+                field: {name: level.as_json() for name, level in levels.items()}
+                for field, levels in (("levels", self.levels), ("as_certified", self.as_certified))
+            },
             "made_on": self.made_on.isoformat(),
         }
 
@@ -160,10 +166,12 @@ class Certificate:
             candidates = tuple(
                 Candidate(**{**one, "held": tuple(Held(**each) for each in one["held"])}) for one in given["candidates"]
             )
-            levels = {name: Level.from_json(level) for name, level in given["levels"].items()}
-            return cls(
-                **{**given, "levels": levels, "candidates": candidates, "made_on": date.fromisoformat(given["made_on"])}
-            )
+            levels = {
+                field: {name: Level.from_json(level) for name, level in given[field].items()}
+                for field in ("levels", "as_certified")
+            }
+            made_on = date.fromisoformat(given["made_on"])
+            return cls(**{**given, **levels, "candidates": candidates, "made_on": made_on})
         except (TypeError, KeyError, ValueError) as error:
             raise InputError(
                 f"a certificate can't be read: {error}; allowed: the JSON that Certificate.as_json() gave"

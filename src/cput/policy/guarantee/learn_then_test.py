@@ -22,7 +22,7 @@ import numpy.typing as npt
 from cput.errors import InputError
 from cput.policy.guarantee.certificate import OVERALL, Candidate, Certificate, Held
 from cput.policy.guarantee.claims import Claim, claims_of
-from cput.policy.guarantee.levels import levels_of
+from cput.policy.guarantee.levels import as_certified, levels_of
 from cput.policy.guarantee.needed import cheapest_way, prompts_for
 from cput.policy.guarantee.sequence import in_sequence, shares
 from cput.workloads import Floor
@@ -107,6 +107,7 @@ def certify(
             share_of_baseline=floor.share_of_baseline,
             baseline_quality=None if reference is None else float(np.mean(reference)),
             levels=levels_of(floor, reference, within),
+            as_certified={} if choice is None else as_certified(quality[:, choice], within),
             candidates=candidates,
             choice=choice,
             bound=None if choice is None else tried.bound(choice, delta),

@@ -16,6 +16,8 @@ Floats = npt.NDArray[np.float64]
 
 ENOUGH = 5e3
 """Held-out evidence beyond which a quality is ruled out; this adds at most 1 in 5,000 to a watch's error rate."""
+FALL = 0.003
+"""A fall of quality that nobody need hear of."""
 _APART = 1.0
 """Standard errors between two steps."""
 _STAKES = (2.0, 4.0, 8.0)
@@ -32,6 +34,16 @@ def levels_of(floor: Floor, reference: Floats | None, within: Mapping[str, npt.N
         name: level_of(given[members], lambda quality: max(absolute, share * quality))
         for name, members in within.items()
     }
+
+
+def as_certified(quality: Floats, within: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, Level]:
+    """Return what a policy of this held-out ``quality`` (n,) has shown, less ``FALL``, overall and on each slice.
+
+    A policy is certified because it lies above its floor. Held against the floor, a fall is heard once it has used up
+    that distance too; held against itself, as soon as it falls. A slice without a useful answer has no level.
+    """
+    found = {name: level_of(quality[members], lambda mean: mean - FALL) for name, members in within.items()}
+    return {name: level for name, level in found.items() if level.value > 0}
 
 
 def engine_levels(
