@@ -168,7 +168,7 @@ def spread(values: list[float | None]) -> dict[str, float | None]:
 def card(name: str, facts: dict[str, Any]) -> Table:
     title = (
         f"{name}: {facts['per_label']} examples a label, floor {SHARE:.0%} of the labeller; "
-        f"mean [middle 95 %] of {facts['seeds']} seeds\nlabeller {facts['labeller_accuracy']:.1%} right, "
+        f"mean \\[middle 95 %] of {facts['seeds']} seeds\nlabeller {facts['labeller_accuracy']:.1%} right, "
         f"{facts['hosted_usd_per_call']:.2e} USD a call ({facts['price_version']})"
     )
     table = Table(title=title, title_justify="left")
