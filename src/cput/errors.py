@@ -5,6 +5,7 @@ CputError                  a sentence for a person; the command line prints it w
 ├── InputError             what the user wrote is wrong; the message names the value and what is allowed
 └── EngineError            an engine could not answer a call
     ├── PromptTooLong      the prompt does not fit the engine's context or cache
+    ├── Abstained          a student is not sure of its answer: ask another engine
     ├── EngineUnavailable  the engine's process or server is gone or does not answer
     └── UpstreamError      a remote server answered with an error
 """
@@ -38,6 +39,19 @@ class EngineError(CputError):
 
 class PromptTooLong(EngineError):  # noqa: N818  # reads as the sentence it stands for
     """The prompt, or prompt plus answer, does not fit the engine."""
+
+
+class Abstained(EngineError):  # noqa: N818
+    """A student is not sure enough of its answer; what it would have said is on it, for the grounds of a policy."""
+
+    def __init__(self, message: str, *, probability: float, threshold: float, label: str) -> None:
+        super().__init__(message)
+        self.probability = probability
+        """How probable the student held its answer to be right, in [0, 1]."""
+        self.threshold = threshold
+        """What that was held against."""
+        self.label = label
+        """The answer it kept to itself."""
 
 
 class EngineUnavailable(EngineError):  # noqa: N818

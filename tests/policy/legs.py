@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import defaultdict
 
-from cput.errors import EngineError
+from cput.errors import Abstained
 from cput.protocols import Answer
 from cput.records import Call, CountedBy, Ending, Finish, Message, Piece, Usage
 
@@ -59,11 +59,9 @@ class Says:
         self.closed += 1
 
 
-class Abstained(EngineError):
-    """What an unsure student says (``engines/classifier``): how sure it was, and how sure it would have to be."""
-
-    probability = 0.4
-    threshold = 0.9
+def unsure(message):
+    """What an unsure student says: how sure it was, and how sure it would have to be."""
+    return Abstained(message, probability=0.4, threshold=0.9, label="a label")
 
 
 class Kept:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from legs import Abstained, Kept, Says, ask, heard, text_of
+from legs import Kept, Says, ask, heard, text_of, unsure
 
 from cput.errors import EngineUnavailable, InputError, PromptTooLong, SetupError, UpstreamError
 from cput.ledger.grounds import read_grounds
@@ -153,7 +153,7 @@ async def test_a_leg_that_cannot_pass_any_more_is_hung_up(rule):
         PromptTooLong("9 words"),
         InputError("no"),
         UpstreamError("x", status=400),
-        Abstained("?"),
+        unsure("?"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -165,7 +165,7 @@ async def test_a_leg_that_fails_or_abstains_goes_on_to_the_next(error):
 
 
 async def test_an_abstention_says_how_sure_the_student_was_and_no_error_is_quoted():
-    _, engine = two(Says("student", error=Abstained("unsure of 'my secret'")), Says("large"), None)
+    _, engine = two(Says("student", error=unsure("unsure of 'my secret'")), Says("large"), None)
     _, ending = await heard(engine, ask())
     first = ending.grounds.options[0]
     assert (first.note, first.score, first.threshold) == ("abstained", 0.4, 0.9)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from cput.engines.retry import Stalled, Throttled
-from cput.errors import EngineError, EngineUnavailable, InputError, PromptTooLong, UpstreamError
+from cput.errors import Abstained, EngineError, EngineUnavailable, InputError, PromptTooLong, UpstreamError
 
 
 class Blame(Enum):
@@ -44,7 +44,7 @@ SENT_TO_THE_WRONG_PLACE = frozenset({501, 505})
 def blame(error: Exception) -> Blame:
     """Return whose fault an engine's error is."""
     match error:
-        case Unsuited():
+        case Unsuited() | Abstained():
             return Blame.FIT
         case InputError() | PromptTooLong():
             return Blame.CALLER
@@ -67,6 +67,8 @@ def kind_of(error: Exception) -> str:
     match error:
         case UpstreamError(status=int() as status):
             return f"status {status}"
+        case Abstained():
+            return "not sure of its answer"
         case Stalled():
             return "no answer in time"
         case EngineUnavailable():

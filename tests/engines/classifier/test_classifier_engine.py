@@ -5,8 +5,8 @@ import math
 import pytest
 
 from cput.engines import engine_names
-from cput.engines.classifier import Abstained, Classifier, fit, open_engine, save
-from cput.errors import InputError
+from cput.engines.classifier import Classifier, fit, open_engine, save
+from cput.errors import Abstained, InputError
 from cput.ledger.meter import Metered
 from cput.ledger.store import Ledger
 from cput.protocols import Engine

@@ -6,7 +6,6 @@ For workloads whose answers come from a closed set: intent, label, route, yes or
 from collections.abc import Mapping
 from pathlib import Path
 
-from cput.engines.classifier.abstained import Abstained
 from cput.engines.classifier.engine import Classifier
 from cput.engines.classifier.examples import Examples, Told, from_records
 from cput.engines.classifier.fitting import fit
@@ -16,7 +15,6 @@ from cput.engines.classifier.student import Predictions, Student, StudentCard
 from cput.engines.classifier.thresholds import Candidates, candidates, grid
 
 __all__ = [
-    "Abstained",
     "Candidates",
     "Classifier",
     "Examples",

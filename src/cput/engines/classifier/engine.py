@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from cput.engines.classifier.abstained import Abstained
 from cput.engines.classifier.examples import asked_of
 from cput.engines.classifier.student import Predictions, Student
 from cput.engines.embedder import open_engine as open_embedder
 from cput.engines.embedder.engine import Embedder
-from cput.errors import InputError
+from cput.errors import Abstained, InputError
 from cput.protocols import Answer
 from cput.records import Call, CountedBy, Ending, Finish, GrammarKind, Piece, Usage
 from cput.rules import SHARE, shown

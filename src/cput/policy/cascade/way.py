@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from cput.engines.faults import Blame, blame, kind_of, together
-from cput.errors import EngineError
+from cput.errors import Abstained, EngineError
 from cput.policy.cascade.heard import Heard
 from cput.policy.cascade.rules import Score
 from cput.protocols import Answer, Engine
@@ -78,9 +78,9 @@ class Way:
 
     def failed(self, at: int, name: str, error: Exception) -> None:
         """Keep an error. Its own sentence may quote the caller, and is not for the grounds."""
-        sure, bar = getattr(error, "probability", None), getattr(error, "threshold", None)
-        if isinstance(sure, float) and isinstance(bar, float):  # a student that abstained (engines/classifier)
-            self._options[at] = changed(self._options[at], note="abstained", score=sure, threshold=bar)
+        if isinstance(error, Abstained):
+            known = {"score": error.probability, "threshold": error.threshold}
+            self._options[at] = changed(self._options[at], note="abstained", **known)
         else:
             self._options[at] = changed(self._options[at], note=f"failed: {kind_of(error)}")
         self._failed.append((name, error))
