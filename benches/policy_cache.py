@@ -62,7 +62,7 @@ async def ship() -> None:
 
 async def bench(asked: argparse.Namespace) -> None:
     console = Console(stderr=True)
-    results, found = [], {}
+    results, found, guard = [], {}, guard_version()
     for name in asked.embedders.split(","):
         embedder = open_engine("embedder", model=name)
         await embedder.start()
@@ -81,7 +81,7 @@ async def bench(asked: argparse.Namespace) -> None:
         "bench": "policy_cache",
         "bound": BOUND,
         "confidence": CONFIDENCE,
-        "guard": guard_version(),
+        "guard": guard,
         "semantic": results,
         "other_intents": found if asked.data is not None else "unknown",
         "exact_latency": times,
