@@ -206,6 +206,9 @@ class Call:
     """A key of the caller's (order number) by which outcomes may arrive."""
     policy: str | None = None
     """Name of the policy that served it."""
+    propensity: float | None = None
+    """Probability in (0, 1] of the way by which this call came here, where a policy above drew one; the ledger keeps it
+    with each leg. None where nothing was drawn."""
     episode: str | None = None
     """An id that several calls share whose outcome is one (a conversation, an order)."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -315,7 +318,7 @@ class Attempt:
     service_tier: str | None = None
     """The tier it is billed at (see ``Ending``)."""
     propensity: float | None = None
-    """Probability in (0, 1] with which the policy chose this engine for this call; None where nothing was drawn."""
+    """Probability in (0, 1] of the way that led to this leg (``Call.propensity``); None where nothing was drawn."""
     usage: Usage
     """What it used; also for legs that failed."""
     started_s: float

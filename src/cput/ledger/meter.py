@@ -257,6 +257,7 @@ class _Leg:
             model=ending.model,
             provider=ending.provider,
             service_tier=ending.service_tier,
+            propensity=self.call.propensity,
             usage=ending.usage,
             started_s=self.started_s,
             ttft_s=self.ttft_s,
