@@ -29,6 +29,9 @@ class Singles(NamedTuple):
     """The one of highest quality; of equal ones the cheapest."""
     cheapest_near: int
     """The cheapest within one point of it."""
+    cheapest_not_worse: int
+    """The cheapest whose paired difference from it may be none: its two-sided 95 % interval reaches 0. That is a hint
+    and no proof: few prompts show nothing of anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,8 @@ def singles(train: Recorded, *, within: float = WITHIN) -> Singles:
         raise InputError("no recorded engine has both quality and cost; a baseline needs an engine with both")
     best = min(known, key=lambda place: (-quality[place], cost[place]))
     near = [place for place in known if quality[place] >= quality[best] - within - 1e-12]
-    return Singles(int(best), int(min(near, key=lambda place: cost[place])))
+    even = [place for place in known if not _shown_worse(train.quality[:, place], train.quality[:, best])]
+    return Singles(best, *(min(places, key=lambda place: float(cost[place])) for places in (near, even)))
 
 
 def baselines(train: Recorded, test: Recorded, *, tag: str | None = None) -> tuple[Baseline, ...]:
@@ -108,6 +112,26 @@ def category_scores(train: Recorded, test: Recorded, tag: str, *, weight: float 
         counts = (~np.isnan(scores)).sum(axis=0)
         rows[label] = (np.nansum(scores, axis=0) + weight * overall) / (counts + weight)
     return np.array([rows.get(label, overall) for label in test.tags[tag]]).reshape(len(test), len(overall))
+
+
+def _shown_worse(one: Floats, best: Floats) -> bool:
+    """Whether the mean of the paired differences is below 0 with 95 % confidence, two-sided.
+
+    By the sign test of the prompts on which they differ where qualities are 0 or 1 (McNemar's exact test), and by
+    Student's t of the differences where they are graded.
+    """
+    from scipy.stats import binomtest, ttest_1samp
+
+    lost = best - one
+    lost = lost[~np.isnan(lost)]
+    if not lost.any():
+        return False
+    if set(np.unique(lost)) <= {-1.0, 0.0, 1.0}:
+        worse, differ = int((lost > 0).sum()), int((lost != 0).sum())
+        return 2 * worse > differ and binomtest(worse, differ).pvalue < 0.05
+    if np.ptp(lost) == 0:
+        return bool(lost[0] > 0)
+    return bool(lost.mean() > 0 and ttest_1samp(lost, 0.0).pvalue < 0.05)
 
 
 def _known_places(table: Recorded) -> list[int]:

@@ -92,9 +92,9 @@ def test_files_that_are_no_csv_are_refused(tmp_path):
     cut = gzip.compress((MMLU + "law,what?,1,1\n" * 500).encode())[:-20]
     for name, content in {"a.csv.gz": b"plain", "b.csv.gz": cut, "c.csv": b"\xff\xfe,\n"}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"{name} can't be read: .*; allowed: CSV in UTF-8, plain or .gz"):
+        with pytest.raises(InputError, match=rf"{name} can't be read: .*; allowed: CSV in UTF-8, plain or .gz"):
             routellm_mmlu(tmp_path / name)
-    with pytest.raises(InputError, match="can't be read: .*No such file"):
+    with pytest.raises(InputError, match=r"can't be read: .*No such file"):
         routellm_mmlu(tmp_path / "none.csv")
 
 

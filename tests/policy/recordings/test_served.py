@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cput.engines.replay import RecordedPrices, open_engine
@@ -87,6 +87,7 @@ async def test_jsonl_serves_each_model_alone(tmp_path):
 NUMBERS = st.one_of(st.just(math.nan), st.floats(0, 1))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.text(), *[NUMBERS] * 6), min_size=1, max_size=5))
 def test_a_table_survives_its_file(tmp_path_factory, rows):
     """Written and read back it is the same, what is unknown included."""
@@ -120,8 +121,10 @@ def test_a_table_survives_its_file(tmp_path_factory, rows):
             "has two lines of model 'm'",
         ),
         (
-            '{"item": "a", "text": "", "model": "m"}\n{"item": "a", "text": "", "model": "n"}\n'
-            '{"item": "b", "text": "", "model": "m"}',
+            (
+                '{"item": "a", "text": "", "model": "m"}\n{"item": "a", "text": "", "model": "n"}\n'
+                '{"item": "b", "text": "", "model": "m"}'
+            ),
             "item 'b' has no line of model 'n'; every model answers every item",
         ),
         (

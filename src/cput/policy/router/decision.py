@@ -93,11 +93,10 @@ def settle(estimates: Estimates, usd_per_useful: float | None, reference: int) -
     """Return (n,) columns: who answers at a setting of the dial. Without a known cost, only the reference is asked."""
     if usd_per_useful is None:
         return np.full(len(estimates.quality), reference, dtype=np.intp)
-    unpriced = np.isnan(estimates.cost_usd)
-    if unpriced[:, reference].any():
+    priced = np.flatnonzero(~np.isnan(estimates.cost_usd).any(axis=0))
+    if reference not in priced:
         return np.full(len(estimates.quality), reference, dtype=np.intp)
-    quality = np.where(unpriced, -np.inf, estimates.quality)
-    return choose(quality, np.where(unpriced, 0.0, estimates.cost_usd), usd_per_useful)
+    return priced[choose(estimates.quality[:, priced], estimates.cost_usd[:, priced], usd_per_useful)]
 
 
 def thresholds(estimates: Estimates, table: Recorded, *, reference: str, count: int = 30) -> Thresholds:

@@ -1,7 +1,9 @@
 """Features: what every member of a router reads of a list of prompts, made once and shared.
 
-reader = Reader.fit(train.prompts, embedding)
+reader, features = Reader.fit(train.prompts, embedding)
 features = reader.of(["..."])
+
+``Raw`` is what needs no training prompts: read once, it serves any number of splits of the same prompts.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from cput.policy.router.embedding import Embedding
-from cput.policy.router.text import Matrix, Template, Words, style
+from cput.policy.router.text import Matrix, Template, Words, counted, style
+
+Progress = Callable[[int], None]
+"""Told how many prompts have their vector."""
+
+
+class Raw(NamedTuple):
+    """``n`` prompts as numbers that depend on nothing but themselves."""
+
+    counts: Any
+    """Sparse (n, places): how often each hashed word is there."""
+    vectors: Matrix
+    """(n, d): sentence embeddings; d is 0 where no model is asked."""
+    style: Matrix
+    """(n, s): figures of style as they are."""
+
+    def rows(self, places: npt.NDArray[Any]) -> "Raw":
+        """Return those of some of the prompts."""
+        return Raw(self.counts[places], self.vectors[places], self.style[places])
 
 
 class Features(NamedTuple):
@@ -51,23 +71,38 @@ class Reader:
     """Who makes the vectors; None goes without."""
 
     @classmethod
-    def fit(cls, prompts: Sequence[str], embedding: Embedding | None, *, template: Template | None = None) -> Self:
-        """Learn from training prompts; ``template`` is found in them where it is not given."""
-        found = Template.of(prompts) if template is None else template
-        texts = [found.rest(prompt) for prompt in prompts]
-        figures = style(texts)
-        spread = figures.std(axis=0)
+    def fit(
+        cls, prompts: Sequence[str], embedding: Embedding | None, *, progress: Progress = lambda _: None
+    ) -> tuple[Self, Features]:
+        """Learn from training prompts; return the reader and what it reads in them."""
+        template = Template.of(prompts)
+        raw = raw_of([template.rest(prompt) for prompt in prompts], embedding, progress=progress)
+        reader = cls.learn(raw, template=template, embedding=embedding)
+        return reader, reader.weigh(raw)
+
+    @classmethod
+    def learn(cls, raw: Raw, *, template: Template | None = None, embedding: Embedding | None = None) -> Self:
+        """Learn from training prompts that were read already."""
+        spread = raw.style.std(axis=0)
         return cls(
-            template=found,
-            words=Words.fit(texts),
-            mean=figures.mean(axis=0),
+            template=template or Template(),
+            words=Words.fit(raw.counts),
+            mean=raw.style.mean(axis=0),
             scale=np.where(spread > 1e-6, spread, 1).astype(np.float32),
             embedding=embedding,
         )
 
-    def of(self, prompts: Sequence[str], *, progress: Callable[[int], None] = lambda _: None) -> Features:
+    def of(self, prompts: Sequence[str], *, progress: Progress = lambda _: None) -> Features:
         """Read prompts."""
-        texts = [self.template.rest(prompt) for prompt in prompts]
-        empty = np.empty((len(texts), 0), np.float32)
-        vectors = empty if self.embedding is None else self.embedding.of(texts, progress=progress)
-        return Features(self.words.of(texts), vectors, (style(texts) - self.mean) / self.scale)
+        return self.weigh(raw_of([self.template.rest(prompt) for prompt in prompts], self.embedding, progress=progress))
+
+    def weigh(self, raw: Raw) -> Features:
+        """Weigh words by how rare they are, and figures of style by how much they differ."""
+        return Features(self.words.of(raw.counts), raw.vectors, (raw.style - self.mean) / self.scale)
+
+
+def raw_of(texts: Sequence[str], embedding: Embedding | None, *, progress: Progress = lambda _: None) -> Raw:
+    """Read texts whose template was dropped."""
+    empty = np.empty((len(texts), 0), np.float32)
+    vectors = empty if embedding is None else embedding.of(texts, progress=progress)
+    return Raw(counted(texts), vectors, style(texts))

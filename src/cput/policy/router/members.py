@@ -94,7 +94,9 @@ class Topic:
         assert lesson.labels is not None, "a topic is learned from categories"
         names, places = np.unique(np.array(lesson.labels), return_inverse=True)
         held = np.eye(len(names), dtype=np.float32)[places]
-        ridge, left_out = Ridge.fit(lesson.features, lesson.alike, held, penalty=penalty, scales=Scales(style=0.0))
+        ridge, left_out = Ridge.fit(
+            lesson.features, lesson.alike, held, penalty=penalty, scales=Scales(vectors=1.0, style=0.0)
+        )
         overall = lesson.quality.mean(axis=0)
         counts = held.sum(axis=0)[:, None] + cls.WEIGHT
         table = (held.T @ lesson.quality + cls.WEIGHT * overall) / counts
@@ -217,7 +219,7 @@ def perceptron(seed: int) -> Any:
     """Return an unfitted small neural network, as RouterBench compares with."""
     from sklearn.neural_network import MLPRegressor
 
-    return MLPRegressor((64,), alpha=1e-2, early_stopping=True, max_iter=60, random_state=seed)
+    return MLPRegressor(hidden_layer_sizes=(64,), alpha=1e-2, early_stopping=True, max_iter=60, random_state=seed)
 
 
 def fit_linear(lesson: Lesson) -> tuple[Member, Matrix]:

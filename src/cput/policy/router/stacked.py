@@ -94,6 +94,9 @@ class Stacked:
     """What answers cost."""
     prompts: int
     """How many it was fitted on."""
+    left_out: Estimates | None = None
+    """What it says of each training prompt when that one is left out; not saved. Settings may be looked at on these,
+    and are certified on prompts that nothing was fitted on."""
 
     def estimate(self, prompts: Sequence[str], tags: Tags | None = None) -> Estimates:
         """Estimate every engine on every prompt; ``tags`` are not read.
@@ -181,21 +184,23 @@ def fit(
     whole = known_rows(table)
     _check(whole, members, embedding, tag)
     if read is None or len(whole) != len(table):
-        reader = Reader.fit(whole.prompts, embedding)
-        features = reader.of(whole.prompts, progress=progress)
+        reader, features = Reader.fit(whole.prompts, embedding, progress=progress)
     else:
         reader, features = read
     labels = None if tag is None else whole.tags[tag]
     lesson = Lesson(features, whole.quality.astype(np.float32), gram_of_words(features), labels, seed)
     fitted = [FITS[name](lesson) for name in members]
+    said = [left_out for _, left_out in fitted]
+    weights, costs = Weights.fit(said, lesson.quality), CostLines.fit(table)
     return Stacked(
         engines=table.engines,
         reader=reader,
         names=tuple(members),
         members=tuple(member for member, _ in fitted),
-        weights=Weights.fit([left_out for _, left_out in fitted], lesson.quality),
-        costs=CostLines.fit(table),
+        weights=weights,
+        costs=costs,
         prompts=len(whole),
+        left_out=Estimates(weights.blend(said), costs.of(whole.prompts)),
     )
 
 

@@ -30,6 +30,8 @@ _YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 _PAIR = re.compile(r"\n\(?[A-J][.)]\s+(true|false|wrong|not wrong|yes|no)\b", re.IGNORECASE)
 
 Matrix = npt.NDArray[np.float32]
+PLACES = 1 << 17
+"""Into how many places words are hashed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,23 +100,24 @@ class Words:
         self.idf = idf
 
     @classmethod
-    def fit(cls, prompts: Sequence[str], *, places: int = 1 << 17) -> Self:
-        """Learn how rare each word is."""
-        counts = _counted(prompts, places)
+    def fit(cls, counts: Any) -> Self:
+        """Learn how rare each word is from ``counted`` training prompts."""
         held = np.asarray((counts > 0).sum(axis=0)).ravel()
-        idf = np.log((1 + len(prompts)) / (1 + held)) + 1
+        idf = np.log((1 + counts.shape[0]) / (1 + held)) + 1
         return cls(np.where(held > 1, idf, 0).astype(np.float32))
 
-    def of(self, prompts: Sequence[str]) -> Any:
-        """Return a sparse (n, places) float32 matrix with rows of length 1."""
+    def of(self, counts: Any) -> Any:
+        """Weigh ``counted`` prompts: a sparse (n, places) float32 matrix with rows of length 1."""
         from sklearn.preprocessing import normalize
 
-        counts = _counted(prompts, len(self.idf))
-        counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
-        return normalize(counts)
+        weighed = counts.copy()
+        weighed.data = (1 + np.log(weighed.data)) * self.idf[weighed.indices]
+        weighed.eliminate_zeros()
+        return normalize(weighed)
 
 
-def _counted(prompts: Sequence[str], places: int) -> Any:
+def counted(prompts: Sequence[str], *, places: int = PLACES) -> Any:
+    """Return how often each hashed word and word pair is in each prompt: sparse (n, places), float32."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hashing = HashingVectorizer(n_features=places, ngram_range=(1, 2), alternate_sign=False, norm=None)
