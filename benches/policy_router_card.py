@@ -6,6 +6,16 @@ from rich.table import Table
 
 from cput.units import percent, usd
 
+HEADS = (
+    "who chooses",
+    "known",
+    "measured",
+    "2.5-97.5 % of seeds",
+    "minus by subject",
+    "better in",
+    "CPT50",
+    "CPT80",
+)
 UNGIVEN = "unknown (data not given)"
 
 
@@ -26,16 +36,7 @@ def show(report: dict, console: Console) -> None:
 
 def _mmlu(found: dict, console: Console) -> None:
     table = Table(title="RouteLLM MMLU: share of GPT-4 calls for 95 % of its quality, on the other half")
-    for head in (
-        "who chooses",
-        "known",
-        "measured",
-        "2.5-97.5 % of seeds",
-        "minus by subject",
-        "better in",
-        "CPT50",
-        "CPT80",
-    ):
+    for head in HEADS:
         table.add_column(head, justify="left" if head == "who chooses" else "right")
     for name, row in found["ways"].items():
         share, less = row["strong_calls_for_95"], row["minus_by_subject"]
@@ -84,8 +85,9 @@ def _task(task: str, found: dict, console: Console) -> None:
 
 def _gsm8k(found: dict, console: Console) -> None:
     console.print(
-        f"RouteLLM GSM8K, floor 95 %: {found['stayed_with_the_strong']} of {found['seeds']} seeds stay with GPT-4 alone; "
-        f"below the floor on the unseen quarter in {found['below_floor']}; quality kept {percent(found['kept']['mean'])}, "
+        f"RouteLLM GSM8K, floor 95 %: {found['stayed_with_the_strong']} of {found['seeds']} seeds stay with GPT-4 "
+        f"alone; below the floor on the unseen quarter in {found['below_floor']}; "
+        f"quality kept {percent(found['kept']['mean'])}, "
         f"saved {percent(found['saved']['mean'])}; a coin needs GPT-4 for {percent(found['random_needs']['mean'])}"
     )
 

@@ -14,7 +14,7 @@ from cput.policy.frontier import Point, aiq, cost_at, hull_of, quality_at, rando
 POINTS = st.lists(
     st.builds(Point, st.integers(0, 1000).map(float), st.integers(0, 1000).map(lambda n: n / 1000)), min_size=1
 )
-SHARES = st.floats(0, 1, width=32)
+SHARES = st.integers(0, 1000).map(lambda n: n / 1000)
 
 
 @settings(deadline=None)

@@ -1,6 +1,7 @@
 """Routers learn from recorded answers, say what they know in probabilities, and come back from disk as they were."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -28,12 +29,13 @@ def test_words_alone_beat_a_coin_on_real_answers(mmlu):
 
 
 def test_estimates_are_calibrated_on_real_answers(mmlu):
-    """Of each fifth of the held-out prompts as many are answered well as was estimated, give or take ten points."""
+    """Of each fifth of the held-out prompts as many are answered well as was estimated: off by 6 points on average."""
     train, test = mmlu.split(0.67, seed=4)
     quality = fit(train, members=WORDS, tag="subject").estimate(test.prompts).quality
     for place in (0, 1):
-        for part in np.array_split(np.argsort(quality[:, place]), 5):
-            assert quality[part, place].mean() == pytest.approx(test.quality[part, place].mean(), abs=0.1)
+        parts = np.array_split(np.argsort(quality[:, place]), 5)
+        gaps = [abs(quality[part, place].mean() - test.quality[part, place].mean()) for part in parts]
+        assert np.mean(gaps) < 0.06
 
 
 @pytest.mark.parametrize("members", [("linear",), ("topic",), ("neighbours",), ("boosted",), WORDS])
@@ -79,8 +81,8 @@ def test_a_foreign_or_broken_folder_is_refused(easy, tmp_path):
     fit(easy).save(tmp_path)
     import skops.io
 
-    skops.io.dump({"reader": json.JSONDecoder()}, tmp_path / "router.skops")
-    with pytest.raises(InputError, match=r"holds types that are not trusted: json\.decoder\.JSONDecoder"):
+    skops.io.dump({"reader": types.SimpleNamespace(a=1)}, tmp_path / "router.skops")
+    with pytest.raises(InputError, match=r"holds types that are not trusted: types\.SimpleNamespace"):
         load_estimator(tmp_path)
     (tmp_path / "router.skops").write_bytes(b"no zip")
     with pytest.raises(InputError, match="can't be read as a saved router"):

@@ -15,13 +15,14 @@ from cput.rules import shown
 HEAD, LEARNED = "router.json", "router.skops"
 VERSION = 1
 TRUSTED = (
+    "scipy.sparse._csr.csr_matrix",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
-"""Types of scikit-learn's gradient boosting that skops does not trust by itself; they are plain data here."""
+"""Types that skops does not trust by itself: a sparse matrix, and the parts of gradient boosting. Plain data here."""
 
 
 def write_head(folder: str | Path, kind: str, engines: Sequence[str], said: Mapping[str, Any]) -> None:

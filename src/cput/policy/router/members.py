@@ -219,7 +219,7 @@ def perceptron(seed: int) -> Any:
     """Return an unfitted small neural network, as RouterBench compares with."""
     from sklearn.neural_network import MLPRegressor
 
-    return MLPRegressor(hidden_layer_sizes=(64,), alpha=1e-2, early_stopping=True, max_iter=60, random_state=seed)
+    return MLPRegressor(hidden_layer_sizes=(64,), alpha=1e-2, early_stopping=True, max_iter=500, random_state=seed)
 
 
 def fit_linear(lesson: Lesson) -> tuple[Member, Matrix]:
