@@ -54,8 +54,9 @@ def _mmlu(found: dict, console: Console) -> None:
     console.print(f"calibration error of {BEST}: {errors} (Mixtral and GPT-4)")
     shown = found["certificate"]
     console.print(
-        f"certificate: floor held in {percent(shown['held'])} of {shown['splits']} splits ({shown['fits']} fits), a "
-        f"saving certified in {percent(shown['certified_a_saving'])}, {percent(shown['saved']['mean'])} of the money saved"
+        f"certificate: floor held in {percent(shown['held'])} of {shown['splits']} splits ({shown['fits']} fits), "
+        f"a saving certified in {percent(shown['certified_a_saving'])}, {percent(shown['saved']['mean'])} of the money"
+        " saved"
     )
 
 

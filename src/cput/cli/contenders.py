@@ -3,6 +3,7 @@
     smollm2-135m-instruct            a model of this machine, in all precisions and batches that the search tries
     gemma-3-270m:int8                one precision of it
     http://10.0.0.5:8000/v1#qwen     a model of an OpenAI-compatible server
+    answers.jsonl                    every model of a recording; answers.jsonl#gpt-4o is one of them
     students/intents                 a student: a folder that `cput student fit` wrote
 
 Of engines that are not of this machine there is one way each.
@@ -13,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cput.cli.plug import PRECISIONS
-from cput.errors import InputError
+from cput.engines.replay import recorded_models
+from cput.errors import InputError, unknown
 from cput.policy import Policy
 from cput.policy.grid import Choices, grid, reference
 
@@ -65,6 +67,9 @@ def _ways(spec: str, choices: Choices, *, servable: bool, tail: str = "") -> lis
         if not hash_ or not model:
             raise InputError(f"--engines {spec} names no model; write {spec.rstrip('#')}#MODEL")
         return [Policy(model=model, engine="openai", url=url, api_key_env=API_KEY_ENV, concurrency=at_once)]
+    file, _, wanted = spec.partition("#")
+    if Path(file).suffix == ".jsonl":
+        return _recorded(file, wanted, at_once)
     if (Path(spec) / "student.json").is_file():
         return [Policy(model=spec, engine="classifier", concurrency=at_once)]
     model, _, precision = spec.rpartition(":")
@@ -72,3 +77,13 @@ def _ways(spec: str, choices: Choices, *, servable: bool, tail: str = "") -> lis
         return [reference(spec, choices), *grid(spec, choices, servable=servable, tail=tail)]
     one = replace(choices, precisions=(precision,))
     return [replace(reference(model, one), precision=precision), *grid(model, one, servable=servable, tail=tail)]
+
+
+def _recorded(file: str, wanted: str, at_once: int) -> list[Policy]:
+    models = recorded_models(file)
+    if wanted and wanted not in models:
+        raise unknown(f"model in {file}", wanted, models)
+    if not models:
+        raise InputError(f'{file} names no model; give each line its "model"')
+    kept = [wanted] if wanted else models
+    return [Policy(model=model, engine="replay", recording=file, concurrency=at_once) for model in kept]

@@ -12,9 +12,10 @@ from cput.compress import quantize
 from cput.engines import open_engine
 from cput.engines.openai import OpenAI
 from cput.engines.openvino import OpenVino
+from cput.engines.replay import RecordedPrices, Replay
 from cput.engines.retry import Retried
 from cput.errors import InputError, unknown
-from cput.ledger.meter import Metered
+from cput.ledger.meter import Metered, Pricer
 from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
 from cput.models import ModelStore
@@ -24,6 +25,11 @@ from cput.workloads import Workload
 
 PRECISIONS = ("f16", "int8", "int4")
 REMOTE_ATTEMPTS = 3
+
+
+def prices_of(leaf: Engine) -> Pricer | None:
+    """Return who says what an answer of this machine's engines cost: a recording that does, else the device's window."""
+    return RecordedPrices() if isinstance(leaf, Replay) and leaf.priced else None
 
 
 class Opened(NamedTuple):
@@ -125,7 +131,7 @@ def _metered_leaf(leaf: Engine, *, ledger: Ledger, run: str, prices: Sequence[Pa
         book = PriceBook.load(prices)
         engine = Metered(leaf, ledger, run=run, keep_text=True, prices=book, provider=leaf.provider, model=leaf.model)
         return Retried(engine, attempts=REMOTE_ATTEMPTS)
-    return Metered(leaf, ledger, run=run, keep_text=True, prices=None)
+    return Metered(leaf, ledger, run=run, keep_text=True, prices=prices_of(leaf))
 
 
 async def start(opened: Opened) -> None:

@@ -51,6 +51,11 @@ class Replay:
         self._answers = answers
         self._speed = speed
 
+    @property
+    def priced(self) -> bool:
+        """Whether it says what any of its answers cost."""
+        return any(line.get("cost_usd") is not None for line in self._answers.values())
+
     def answer(self, call: Call) -> Answer:
         """Give the recorded answer; EngineError where there is none."""
         sent: list[str] = []
@@ -136,6 +141,15 @@ def open_engine(file: str | Path, *, speed: float = 0.0, model: str | None = Non
                 raise InputError(f"recording {path} holds answers of several models; give model=... of: {names}")
             answers[key] = line
     return Replay(answers, speed=speed, name=f"replay:{model or path.stem}")
+
+
+def recorded_models(file: str | Path) -> tuple[str, ...]:
+    """Return the models of a recording in the order in which they come; empty where its lines name none.
+
+    Raises:
+        InputError: as ``open_engine``.
+    """
+    return tuple(dict.fromkeys(str(line["model"]) for line in read_lines(Path(file)) if line.get("model") is not None))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

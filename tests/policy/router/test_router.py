@@ -9,7 +9,7 @@ import pytest
 from cput.errors import InputError
 from cput.policy.baselines import category_scores
 from cput.policy.frontier import random_share, strong_share
-from cput.policy.router import ByCategory, Estimates, Router, fit, load_estimator, settle, thresholds
+from cput.policy.router import ByCategory, Estimates, fit, load_estimator, settle, thresholds
 from cput.policy.router.features import Reader
 from cput.policy.router.ridge import Ridge, gram_of_words
 from cput.policy.router.text import STYLE, Template, style
@@ -43,8 +43,7 @@ def test_every_member_learns_what_the_text_says(easy, members):
     """Where the answer follows from the words, the small engine gets its half and the large one the rest."""
     train, test = easy.split(0.7, seed=0)
     estimator = fit(train, members=members, tag="kind")
-    router = Router(estimator=estimator, usd_per_useful=0.05, reference="large")
-    chosen = [decision.engine for decision in router.decide(test.prompts)]
+    chosen = [estimator.engines[place] for place in settle(estimator.estimate(test.prompts), 0.05, 1)]
     assert (
         np.mean([(one == "small") == (kind == "sum") for one, kind in zip(chosen, test.tags["kind"], strict=True)])
         > 0.9

@@ -16,8 +16,8 @@ from typing import Any
 
 from cput.records import Call, changed
 
-NOT_ASKED = frozenset({"id", "item", "external_key", "episode", "tags", "stream", "request_id", "read"})
-"""Fields of a call that change nothing about its answer: ids, slices, and whether it is read piece by piece."""
+NOT_ASKED = frozenset({"id", "item", "external_key", "episode", "tags", "stream", "request_id", "read", "propensity"})
+"""Fields of a call that change nothing about its answer: ids, slices, its way here, how it is read."""
 NOT_IN_BODY = frozenset({"stream", "stream_options", "metadata"})
 """Likewise of a client's request. ``user`` counts: what one end user was told is not told to another."""
 _PERSON = b"cput-cache-1"

@@ -1,17 +1,16 @@
-"""A router's decision: who answers, by one dial, and the ordered settings from which one is certified.
+"""The dial of a router, and the ordered settings of it from which one is certified.
 
-    router = Router(estimator=estimator, usd_per_useful=0.004, reference="gpt-4-1106-preview")
-    decision = router.decide(["What is 7 * 8?"])[0]
-    decision.engine, decision.grounds
+    settings = thresholds(estimator.estimate(held.prompts), held, reference="gpt-4-1106-preview")
+    found = certify(settings.quality, settings.cost_usd, reference=settings.reference, floor=floor)
 
 The dial is what a useful answer is worth in US dollars: whoever maximises ``usd_per_useful * quality - cost`` answers.
 ``None`` is the safe end: the reference (the best single engine) answers everything. ``thresholds`` gives the settings
 from the safe end to the cheap one, with what each would have cost and given on recorded answers, as ``certify`` takes
 them; a setting is a number that may be carried to another sample, since it says nothing of the sample it came from.
+``Routed`` serves one: ``Worth(usd=1 / usd_per_useful)``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +18,8 @@ import numpy.typing as npt
 
 from cput.errors import unknown
 from cput.policy.choice import choose, dial
+from cput.policy.estimates import Expected as Estimates
 from cput.policy.recorded import Floats, Recorded
-from cput.policy.router.estimates import Estimates, Estimator, Tags
-from cput.records import Grounds, Option
-
-REASON = "router"
-
-
-class Decision(NamedTuple):
-    """Who answers a request, and why."""
-
-    engine: str
-    """Name of the engine to ask."""
-    place: int
-    """Its column."""
-    grounds: Grounds
-    """The estimates it was chosen by."""
 
 
 class Thresholds(NamedTuple):
@@ -48,45 +33,6 @@ class Thresholds(NamedTuple):
     """(n, c): what it would have cost."""
     reference: Floats
     """(n,): quality of the reference's answers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Router:
-    """Chooses one engine up front, from the request."""
-
-    estimator: Estimator
-    """Who estimates quality and cost."""
-    usd_per_useful: float | None
-    """The dial; None: the reference answers everything."""
-    reference: str
-    """The best single engine."""
-    name: str = "router"
-    """Name of the policy in the ledger."""
-
-    def decide(self, prompts: Sequence[str], tags: Tags | None = None) -> list[Decision]:
-        """Choose for every prompt.
-
-        Raises:
-            InputError: the reference is none of the engines.
-        """
-        estimates = self.estimator.estimate(prompts, tags)
-        chosen = settle(estimates, self.usd_per_useful, place_of(self.estimator.engines, self.reference))
-        return [self._decision(estimates, row, int(place)) for row, place in enumerate(chosen)]
-
-    def _decision(self, estimates: Estimates, row: int, place: int) -> Decision:
-        engines = self.estimator.engines
-        options = tuple(
-            Option(
-                engine=engine,
-                asked=column == place,
-                score=float(estimates.quality[row, column]),
-                cost_usd=_known(estimates.cost_usd[row, column]),
-            )
-            for column, engine in enumerate(engines)
-        )
-        return Decision(
-            engines[place], place, Grounds(chosen=engines[place], reason=REASON, options=options, policy=self.name)
-        )
 
 
 def settle(estimates: Estimates, usd_per_useful: float | None, reference: int) -> npt.NDArray[np.intp]:
@@ -130,7 +76,3 @@ def place_of(engines: Sequence[str], name: str) -> int:
     if name not in engines:
         raise unknown("engine of the router", name, engines)
     return list(engines).index(name)
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

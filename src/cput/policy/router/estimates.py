@@ -1,4 +1,4 @@
-"""The words of a router: what an estimator says of requests nobody has answered yet.
+"""The words of a fitted router: ``Estimates`` is what any estimator says (``policy.estimates``); this one can be kept.
 
 estimates = estimator.estimate(["What is 7 * 8?"])
 estimates.quality       # (1, m): the probability that each engine's answer is useful
@@ -7,21 +7,14 @@ estimates.cost_usd      # (1, m): what it is expected to cost
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from cput.policy.recorded import Floats
+from cput.policy.estimates import Expected as Estimates
+
+__all__ = ["Estimates", "Estimator", "Tags"]
 
 Tags = Mapping[str, Sequence[str]]
 """For each dimension (subject, language) a value for every prompt, where the caller knows it."""
-
-
-class Estimates(NamedTuple):
-    """What is expected of ``m`` engines on ``n`` requests."""
-
-    quality: Floats
-    """(n, m): probability in [0, 1] of a useful answer."""
-    cost_usd: Floats
-    """(n, m): expected cost in US dollars; NaN where no cost was ever recorded."""
 
 
 @runtime_checkable
