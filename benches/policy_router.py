@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from policy_router_card import UNGIVEN, show
-from policy_router_data import MODEL, SHIPPED, given_folder, routerbench_files
+from policy_router_data import FIRST_SEED, MODEL, SHIPPED, given_folder, routerbench_files
 from policy_router_figures import of_gsm8k, of_mmlu, of_task
 from policy_router_mmlu import mmlu
 from policy_router_tasks import TASKS, frugal, gsm8k, routerbench_task
@@ -73,7 +73,7 @@ def measured(only: list[str], seeds: int, folder: Path | None, console: Console,
         report["frugalgpt"] = [frugal(task) for task in TASKS]
     if "speed" in only:
         report["speed"] = speed(answers)
-    report["environment"] = environment(seed=f"0 to {seeds - 1}", sample_count=len(answers))
+    report["environment"] = environment(seed=f"{FIRST_SEED} to {FIRST_SEED + seeds - 1}", sample_count=len(answers))
     return report
 
 

@@ -144,20 +144,6 @@ def test_an_engine_of_unknown_cost_is_not_asked():
     assert settle(estimates, None, 0).tolist() == [0]
 
 
-def test_a_decision_says_what_it_went_by(easy):
-    """Grounds carry every engine's estimate, and which one was asked."""
-    router = Router(estimator=ByCategory.fit(easy, "kind"), usd_per_useful=0.05, reference="large", name="mine")
-    small, large = router.decide(["x", "y"], {"kind": ["sum", "law"]})
-    assert (small.engine, large.engine, small.grounds.reason, small.grounds.policy) == (
-        "small",
-        "large",
-        "router",
-        "mine",
-    )
-    assert [(option.engine, option.asked) for option in large.grounds.options] == [("small", False), ("large", True)]
-    assert large.grounds.options[1].cost_usd == pytest.approx(0.01)
-
-
 def test_a_shared_beginning_is_dropped_whole_lines_only():
     """Instructions and worked examples that all prompts share say nothing; a shared half line is kept."""
     template = Template.of(["Do it.\nWhat is a?", "Do it.\nWhat is b?"])
