@@ -28,7 +28,7 @@ REMOTE_ATTEMPTS = 3
 
 
 def prices_of(leaf: Engine) -> Pricer | None:
-    """Return who says what an answer of this machine's engines cost: a recording that does, else the device's window."""
+    """Return who says what an answer of an engine here cost: a recording that does; None is the device's window."""
     return RecordedPrices() if isinstance(leaf, Replay) and leaf.priced else None
 
 
