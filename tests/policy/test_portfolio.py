@@ -5,7 +5,7 @@ import pytest
 
 from cput.ledger.facts import Fact
 from cput.policy import Policy
-from cput.policy.portfolio import first_by_confidence, replayed_in_turn
+from cput.policy.portfolio import in_turn, propose
 from cput.policy.recorded import Recorded
 from cput.policy.search import Contestant
 from cput.policy.tabled import singles, tabled
@@ -35,12 +35,12 @@ def table(n, seed=0, *, telling=True, confidence=True):
 
 def test_the_sure_answers_of_the_small_engine_stand():
     """It saves, keeps the floor on answers it never saw, and says with which certificate."""
-    found = first_by_confidence(table(2000), WAYS, floor=KEEP, seed=1)
+    found = propose(table(2000), WAYS, floor=KEEP, seed=1)
     assert found.policy is not None
     assert [leg.model for leg in found.policy.legs] == ["small", "large"]
     assert found.policy.stop == "confidence"
     fresh = table(20_000, seed=9)
-    quality, cost = replayed_in_turn(fresh, 0, 1, np.array([found.policy.threshold]))
+    quality, cost = in_turn(fresh, 0, 1, np.array([found.policy.threshold]))
     assert quality.mean() >= 0.95 * fresh.quality[:, 1].mean()
     assert cost.mean() < 0.9 * 20
     assert found.certificate is not None
@@ -51,16 +51,16 @@ def test_the_sure_answers_of_the_small_engine_stand():
 def test_a_confidence_that_says_nothing_saves_nothing():
     """Then the best single engine serves alone."""
     kept = Floor(share_of_baseline=0.99)
-    assert first_by_confidence(table(2000, telling=False), WAYS, floor=kept).policy is None
+    assert propose(table(2000, telling=False), WAYS, floor=kept).policy is None
 
 
 def test_too_few_answers_are_told_with_how_many_more_are_needed():
     """No saving is claimed that the sample does not show."""
-    found = first_by_confidence(table(60, seed=3), WAYS, floor=Floor(share_of_baseline=0.99))
+    found = propose(table(60, seed=3), WAYS, floor=Floor(share_of_baseline=0.99))
     assert found.policy is None
     assert found.certificate is None or "more outcomes" in found.why
-    assert "only 10 answers" in first_by_confidence(table(10), WAYS, floor=KEEP).why
-    assert "confidences" in first_by_confidence(table(100, confidence=False), WAYS, floor=KEEP).why
+    assert "only 10 answers" in propose(table(10), WAYS, floor=KEEP).why
+    assert "no confidence is on record" in propose(table(100, confidence=False), WAYS, floor=KEEP).why
 
 
 def test_the_floor_is_kept_in_at_least_95_of_100_draws():
@@ -69,10 +69,10 @@ def test_the_floor_is_kept_in_at_least_95_of_100_draws():
     least = 0.97 * truth.quality[:, 1].mean()
     broken = tried = 0
     for seed in range(100):
-        found = first_by_confidence(table(400, seed=seed), WAYS, floor=Floor(share_of_baseline=0.97), seed=seed)
+        found = propose(table(400, seed=seed), WAYS, floor=Floor(share_of_baseline=0.97), seed=seed)
         if found.policy is not None:
             tried += 1
-            quality, _ = replayed_in_turn(truth, 0, 1, np.array([found.policy.threshold]))
+            quality, _ = in_turn(truth, 0, 1, np.array([found.policy.threshold]))
             broken += quality.mean() < least
     assert tried > 25
     assert broken <= 9  # 5 expected at most; more than 9 has a probability of 3 % where the rate is 5 %
@@ -82,7 +82,7 @@ def test_an_unknown_confidence_never_stands():
     """NaN is below every threshold, 0 included."""
     record = table(4)
     record.confidence[:, 0] = np.nan
-    quality, cost = replayed_in_turn(record, 0, 1, np.array([0.5, 0.0]))
+    quality, cost = in_turn(record, 0, 1, np.array([0.5, 0.0]))
     assert (cost == 21.0).all()
     assert (quality == record.quality[:, [1]]).all()
 

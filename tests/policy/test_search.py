@@ -129,6 +129,16 @@ def test_a_policy_of_several_engines_is_given_back_as_it_was_saved(tmp_path):
     assert load_policy(tmp_path / "p.toml").policy == saved
 
 
+def test_a_router_lies_beside_its_policy_file_wherever_that_is_read_from(tmp_path, monkeypatch):
+    routed = replace(policy(8), router=str(tmp_path / "p.router"), worth_per_usd=20.0, then=(policy(1, attempts=2),))
+    save_policy(tmp_path / "p.toml", routed, {})
+    assert str(tmp_path) not in (tmp_path / "p.toml").read_text()
+    assert load_policy(tmp_path / "p.toml").policy == routed
+    (tmp_path / "bad.toml").write_text('[serve]\nmodel = "m"\nrouter = "r"\n[[serve.then]]\nmodel = "n"\n')
+    with pytest.raises(InputError, match="needs worth_per_usd"):
+        load_policy(tmp_path / "bad.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

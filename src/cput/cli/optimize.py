@@ -93,11 +93,12 @@ def optimize(
             group=group,
             asked=workload,
             seed=seed,
+            policy_path=policy,
             fresh=fresh,
         )
         sets = split_items(found, confirm, search, seed)
         job.say(f"search {group}; if it is interrupted, the same command with --resume {group} goes on")
-        result = asyncio.run(job.run(sets, QUICK if quick else Choices(), first_rung, policy))
+        result = asyncio.run(job.run(sets, QUICK if quick else Choices(), first_rung))
     console.print(comparison_card(result))
     path = html_file or Path("cput-reports") / f"optimize-{found.name}.html"
     write(comparison_html(result), path)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from cput.cli import plug
@@ -29,20 +30,23 @@ from cput.ledger.store import Ledger
 from cput.measure.arrivals import ClosedLoop
 from cput.measure.environment import environment
 from cput.measure.judge import CONFIDENCE
-from cput.measure.optimization import Optimization
+from cput.measure.optimization import Beside, Optimization
 from cput.measure.read import Reading, read
 from cput.measure.result import Measurement
 from cput.measure.session import measure as measure_run
 from cput.policy import Policy, save_policy
-from cput.policy.compose import compose, in_turn
+from cput.policy.baselines import baselines
+from cput.policy.compose import compose, in_turn, routed
 from cput.policy.file import save_certificate
 from cput.policy.grid import Choices
 from cput.policy.layout import shared_tail
-from cput.policy.portfolio import Proposal, first_by_confidence
+from cput.policy.portfolio import Proposal, propose
 from cput.policy.search import Contestant, choose, drop_below_floor, halve
 from cput.policy.tabled import singles, tabled
 from cput.workloads import Item, Workload
 
+LEAST_BESIDE = 20
+"""Fewest items on record from which baselines are read."""
 SAME_MACHINE = ("cpu", "cores", "versions")
 """What of a run's environment must be the same for its answers to stand for this machine's."""
 
@@ -85,11 +89,12 @@ class Search:
     group: str
     asked: str
     seed: int
+    policy_path: Path
     fresh: bool = False
     sure: dict[tuple[Policy, str], float] = field(default_factory=dict)
     """What answers of the search said of themselves, by policy and item."""
 
-    async def run(self, sets: Sets, choices: Choices, first_rung: int, policy_path: Path) -> Optimization:
+    async def run(self, sets: Sets, choices: Choices, first_rung: int) -> Optimization:
         """Measure the baseline, search, confirm the winner, write its policy."""
         began = time.perf_counter()
         tail = shared_tail([item.text for item in self.workload.items])
@@ -103,7 +108,7 @@ class Search:
         won, won_facts = await self.measured(winner.policy, sets.confirm, "confirm")
         found = compare(base_facts, won_facts, margin=self.margin(base))
         proof = prove(self.workload, base_facts, won_facts, found, name=self.words(winner.policy))
-        path = self.write(policy_path, winner.policy, proof, evidence(self.workload, won, found, proof, self.seed))
+        path = self.write(self.policy_path, winner.policy, proof, evidence(self.workload, won, found, proof, self.seed))
         return Optimization(
             workload=self.workload.name,
             floor=self.floor(base),
@@ -116,6 +121,7 @@ class Search:
             not_lower=proof.proven,
             confidence_note=proof.words,
             certificate=proof.as_json(),
+            beside=self.beside(race),
             threshold_note=None if proposal is None else proposal.why,
             policy_path=path,
             search_s=time.perf_counter() - began,
@@ -142,8 +148,8 @@ class Search:
         elif not alone and self.workload.floor is not None:
             proposal = self.proposed(race)
             self.say(proposal.why)
-            if proposal.policy is not None:
-                race.append(in_turn(singles(race), proposal.policy, self.sure))
+            if proposal.policy is not None and proposal.policy.then:
+                race.append(self.replayed(race, proposal.policy, proposal))
         drop_below_floor(race, floor)
         return race, proposal
 
@@ -152,7 +158,35 @@ class Search:
         assert self.workload.floor is not None
         ways = {one.policy.model: one.policy for one in singles(race)}
         table = tabled(race, self.workload, self.sure)
-        return first_by_confidence(table, ways, floor=self.workload.floor, seed=self.seed)
+        found = propose(table, ways, floor=self.workload.floor, seed=self.seed)
+        if found.estimator is None or found.policy is None:
+            return found
+        folder = self.policy_path.with_suffix(".router").resolve()
+        found.estimator.save(folder)
+        return replace(found, policy=replace(found.policy, router=str(folder)))
+
+    def replayed(self, race: Sequence[Contestant], policy: Policy, proposal: Proposal) -> Contestant:
+        """Return what a proposed policy gives, from the answers on record."""
+        if policy.router is not None:
+            return routed(singles(race), policy, proposal.chosen)
+        return in_turn(singles(race), policy, self.sure)
+
+    def beside(self, race: Sequence[Contestant]) -> tuple[Beside, ...]:
+        """Return the honest baselines: chosen on one half of the items on record, and read on the other."""
+        table = tabled(race, self.workload)
+        if len(table.engines) < 2 or len(table) < LEAST_BESIDE or np.isnan(table.cost_usd).any():
+            return ()
+        train, test = table.split(0.5, seed=self.seed)
+        tag = next(iter(table.tags), None)
+        return tuple(
+            Beside(
+                name=each.name.replace("_", " "),
+                words=each.words,
+                useful_rate=each.point.quality,
+                cost_per_call=each.point.cost_usd,
+            )
+            for each in baselines(train, test, tag=tag)
+        )
 
     async def measured(self, policy: Policy, items: Sequence[Item], part: str) -> tuple[Measurement, tuple[Fact, ...]]:
         """Run a policy on items, as one run of the ledger that later rounds go on with."""

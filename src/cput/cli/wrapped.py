@@ -9,7 +9,9 @@ from cput.cli.checked import Checked
 from cput.errors import InputError
 from cput.policy import Abandoned, Persistent, Policy
 from cput.policy.cascade import Cascade, Confidence, Leg, Of, Passes
+from cput.policy.decide import Worth
 from cput.policy.layout import Relaid
+from cput.policy.routed import Routed
 from cput.protocols import Engine
 from cput.workloads import Workload
 
@@ -27,7 +29,18 @@ def wrapped(leaves: Sequence[Engine], policy: Policy, checks: Checked | None, *,
     legs = [_alone(leaf, leg, checks) for leaf, leg in zip(leaves, policy.legs, strict=True)]
     if len(legs) == 1:
         return legs[0]
+    if policy.router is not None:
+        return _routed(legs, policy, name)
     return Cascade([_leg(engine, leg, checks) for engine, leg in zip(legs, policy.legs, strict=True)], policy=name)
+
+
+def _routed(legs: Sequence[Engine], policy: Policy, name: str | None) -> Engine:
+    from cput.policy.router import load_estimator
+
+    assert policy.router is not None
+    assert policy.worth_per_usd is not None, "a policy file is read with it, and a search gives it"
+    engines = {leg.model: engine for engine, leg in zip(legs, policy.legs, strict=True)}
+    return Routed(load_estimator(policy.router), engines, Worth(usd=policy.worth_per_usd), policy=name)
 
 
 def require_servable(checks: Checked | None) -> Checked:

@@ -52,6 +52,18 @@ def in_turn(alone: Sequence[Contestant], policy: Policy, sure: Mapping[tuple[Pol
     return _replayed(policy, legs, stands)
 
 
+def routed(alone: Sequence[Contestant], policy: Policy, chosen: Mapping[str, str]) -> Contestant:
+    """Return a policy that goes by a router as a contestant; ``chosen`` is whom it takes, by item."""
+    ways = {one.policy.model: one for one in alone}
+    by_model = {model: {fact.item: fact for fact in one.facts} for model, one in ways.items()}
+    found = Contestant(policy=policy, replayed=True)
+    known = {item: model for item, model in chosen.items() if item in by_model[model]}
+    found.ttft_s = {item: ways[model].ttft_s.get(item) for item, model in known.items()}
+    facts = [replace(by_model[model][item], slo_met=None) for item, model in known.items()]
+    found.take(None, tuple(facts), max(one.rung for one in alone))
+    return found
+
+
 def _best(race: Sequence[Contestant]) -> list[Contestant]:
     asked = max((one.judged for one in race), default=0)
     return ranked([one for one in race if one.judged == asked])[:PER_MODEL]

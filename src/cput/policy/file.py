@@ -16,9 +16,10 @@ useful_rate = 0.21
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -43,6 +44,8 @@ def save_policy(path: Path, policy: Policy, evidence: Mapping[str, Any]) -> None
     Raises:
         SetupError: the file can't be written there.
     """
+    if policy.router is not None:
+        policy = replace(policy, router=os.path.relpath(policy.router, path.parent))
     lines = ["# Written by `cput optimize`; serve or measure it with --policy.", "[serve]", *_settings(policy)]
     for leg in policy.then:
         lines += ["", "[[serve.then]]", *_settings(leg)]
@@ -95,7 +98,10 @@ def load_policy(path: Path) -> PolicyFile:
     serve = table.get("serve")
     if not isinstance(serve, dict):
         raise InputError(f'policy file {path} has no [serve] table; it needs at least model = "..."')
-    return PolicyFile(policy=_policy(path, "[serve]", serve), evidence=table.get("evidence", {}))
+    policy = _policy(path, "[serve]", serve)
+    if policy.router is not None:  # beside the file, wherever that is read from
+        policy = replace(policy, router=str(path.parent / policy.router))
+    return PolicyFile(policy=policy, evidence=table.get("evidence", {}))
 
 
 def _policy(path: Path, where: str, table: Mapping[str, Any]) -> Policy:
@@ -128,6 +134,10 @@ def _then(path: Path, where: str, table: Mapping[str, Any]) -> tuple[Policy, ...
     if not isinstance(listed, list) or not all(isinstance(leg, dict) and "then" not in leg for leg in listed):
         raise InputError(f"{path}: then of {where} is {listed!r:.60}; allowed: tables [[serve.then]], one an engine")
     legs = tuple(_policy(path, f"[[serve.then]] {number}", leg) for number, leg in enumerate(listed, 1))
+    if legs and table.get("router") is not None:
+        if not table.get("worth_per_usd"):
+            raise InputError(f"{path}: the router of {where} needs worth_per_usd; allowed: a number above 0")
+        return legs
     before = (table, *listed)[: len(legs)]
     for place, leg in enumerate(before):
         if leg.get("stop") is None and leg.get("engine") != "classifier":

@@ -54,8 +54,12 @@ class Policy:
     """What lets its answer stand where another engine would follow: check, confidence; None on the last one."""
     threshold: float | None = None
     """The confidence in [0, 1] from which it stands; for ``stop = "confidence"`` and for a student."""
+    router: str | None = None
+    """Folder of a fitted router that chooses one of the engines from the request, in place of asking in turn."""
+    worth_per_usd: float | None = None
+    """The router takes the most useful engine less this much usefulness for each dollar that it costs."""
     then: tuple["Policy", ...] = ()
-    """Who is asked, in turn, where the answer before is not let stand."""
+    """Who is asked, in turn, where the answer before is not let stand; or who else a router may choose."""
 
     @property
     def words(self) -> str:
@@ -98,6 +102,8 @@ class Policy:
 
     @property
     def _others(self) -> list[str]:
+        if self.router is not None:
+            return ["or, as a router says, " + " or ".join(f"{leg.short} {leg.settings}" for leg in self.then)]
         return [f"where {_doubt(before)}, {leg.short} {leg.settings}" for before, leg in pairwise(self.legs)]
 
     @property

@@ -122,16 +122,24 @@ def ranked(race: Sequence[Contestant]) -> list[Contestant]:
 
 
 def shrunk_cost(one: Contestant, race: Sequence[Contestant]) -> float:
-    """Return cost per useful token with the useful rate shrunk towards its peers' (same models, same attempts)."""
+    """Return cost per useful token with the useful rate shrunk towards its peers' (same models, same attempts).
+
+    Where somebody's useful tokens are not known (a label that was never counted), per useful answer, for all.
+    """
     peers = [other for other in race if _kind(other.policy) == _kind(one.policy)]
     judged = sum(other.judged for other in peers)
     useful = sum(other.useful for other in peers)
-    tokens = sum(fact.useful_tokens or 0 for other in peers for fact in other.facts)
+    counted = all(fact.useful_tokens is not None for other in race for fact in other.facts if _useful(fact))
+    tokens = sum(fact.useful_tokens or 0 for other in peers for fact in other.facts) if counted else useful
     if not useful or not one.judged or any(fact.cost is None for fact in one.facts):
         return float("inf")
     rate = (one.useful + SHRINKAGE_CALLS * useful / judged) / (one.judged + SHRINKAGE_CALLS)
     cost_per_call = sum(fact.cost or 0.0 for fact in one.facts) / one.judged
     return cost_per_call / (rate * tokens / useful)
+
+
+def _useful(fact: Fact) -> bool:
+    return fact.verdict is Verdict.USEFUL
 
 
 def _kind(policy: Policy) -> tuple[tuple[str, int], ...]:
