@@ -82,7 +82,7 @@ def _besides(r: Optimization) -> list[RenderableType]:
     grid = figures("without a policy", "useful, %", f"cost of a call, {r.baseline.cput_unit}")
     for each in r.beside:
         grid.add_row(
-            Text(clean(words.clip(f"{each.name}: {each.words}", 80))),
+            Text(clean(words.clip(f"{each.name}: {each.words}", 160))),
             words.share(each.useful_rate),
             words.quantity(each.cost_per_call),
         )

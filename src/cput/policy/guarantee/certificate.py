@@ -131,15 +131,14 @@ class Certificate:
             said = f"None of {len(self.candidates)} candidates is certified to keep {self.floor_words}{where}."
         else:
             chosen = self.candidates[self.choice]
-            said = (
-                f"With {(1 - self.delta) * 100:.4g} % confidence '{chosen.name}' keeps {self.floor_words}{where}. It "
-                f"costs {self.saving * 100:.0f} % less than '{self.candidates[0].name}'."
-            )
+            said = f"With {(1 - self.delta) * 100:.4g} % confidence '{chosen.name}' keeps {self.floor_words}{where}."
+            if len(self.candidates) > 1:
+                said += f" It costs {self.saving * 100:.0f} % less than '{self.candidates[0].name}'."
         return " ".join(part for part in (said, f"From {sample}.", self._more, self.assumption) if part)
 
     @property
     def _more(self) -> str:
-        if self.needed == 0:
+        if self.needed == 0 or len(self.candidates) == 1:  # one alone is no saving over another
             return ""
         if self.needed is None:
             return "No saving is to be seen at this floor: how many more outcomes would show one is unknown."
