@@ -154,6 +154,18 @@ def test_every_attempt_is_reached_however_many_pages(ledger, monkeypatch):
     assert len(in_effect(ledger)) == 10
 
 
+def test_a_flat_charge_is_not_priced_by_its_tokens(ledger):
+    """A cache's hit has cost its look-up, whatever price a row with a pattern would find for its model."""
+    call = Call()
+    flat = Charge(
+        call_id=call.id, seq=0, incremental_nano_usd=0, avoided_nano_usd=5, price_version="avoided x", basis="flat"
+    )
+    ledger.record_sync(call, [attempt(call)], [flat])
+    before = rows(ledger)
+    reprice(ledger, DEAR)
+    assert rows(ledger) == before
+
+
 def test_what_a_cache_hit_avoided_is_kept(ledger):
     call = Call()
     leg = attempt(call)

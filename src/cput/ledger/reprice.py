@@ -115,8 +115,11 @@ def _pages(ledger: Ledger, scope: Scope) -> Iterator[Sequence[_Item]]:
             rows = connection.execute(query).all()
             if not rows:
                 return
-            charges = _charges(connection.execute(_usage_charges({row.call_id for row in rows})))
-        yield [_item(row, charges.get((row.call_id, row.seq), [])) for row in rows]
+            found = connection.execute(_per_call({row.call_id for row in rows})).all()
+        charges = _charges(charge for charge in found if charge.basis == "usage")
+        flat = {(charge.call_id, charge.seq) for charge in found if charge.basis == "flat"}
+        legs = [(row, (row.call_id, row.seq)) for row in rows]
+        yield [_item(row, charges.get(leg, [])) for row, leg in legs if leg in charges or leg not in flat]
         last = (rows[-1].call_id, rows[-1].seq)
 
 
@@ -137,9 +140,9 @@ def _chosen(scope: Scope) -> Select[Any]:
     return query if scope.until_s is None else query.where(attempts.c.started_s < scope.until_s)
 
 
-def _usage_charges(call_ids: set[str]) -> Select[Any]:
+def _per_call(call_ids: set[str]) -> Select[Any]:
     table = schema.charges
-    return select(table).where(table.c.call_id.in_(call_ids), table.c.basis == "usage").order_by(table.c.id)
+    return select(table).where(table.c.call_id.in_(call_ids), table.c.basis.in_(("usage", "flat"))).order_by(table.c.id)
 
 
 def _charges(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], list[Row[Any]]]:
