@@ -122,7 +122,7 @@ def ranked(race: Sequence[Contestant]) -> list[Contestant]:
 
 
 def shrunk_cost(one: Contestant, race: Sequence[Contestant]) -> float:
-    """Return cost per useful token with the useful rate shrunk towards its peers' (same models, same attempts)."""
+    """Return cost per useful token with the useful rate shrunk towards its peers' (see ``_kind``)."""
     peers = [other for other in race if _kind(other.policy) == _kind(one.policy)]
     judged = sum(other.judged for other in peers)
     useful = sum(other.useful for other in peers)
@@ -134,8 +134,9 @@ def shrunk_cost(one: Contestant, race: Sequence[Contestant]) -> float:
     return cost_per_call / (rate * tokens / useful)
 
 
-def _kind(policy: Policy) -> tuple[tuple[str, int], ...]:
-    return tuple((leg.model, leg.attempts) for leg in policy.legs)
+def _kind(policy: Policy) -> tuple[tuple[str, int, bool], ...]:
+    """Return what moves the useful rate: the same models, attempts and constraints."""
+    return tuple((leg.model, leg.attempts, leg.constrain) for leg in policy.legs)
 
 
 def expected_bound(one: Contestant, against: Contestant, confirm_items: int, margin: float) -> float:
