@@ -64,7 +64,7 @@ async def test_a_refused_grammar_is_left_out_once_and_both_legs_are_on_record(tm
         call = ask("a b")
         answer = Constrained(Metered(engine, ledger, prices=None), lambda _: GRAMMAR).answer(call)
         assert await answer.text() == "a b"
-        (record,) = ledger.records()
+        (record,) = ledger.calls()
     assert engine.grammars == [GRAMMAR, None]
     assert [attempt.finish for attempt in record.attempts] == [Finish.ERROR, Finish.STOP]
 

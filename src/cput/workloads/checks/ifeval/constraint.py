@@ -29,6 +29,7 @@ CHARS_PER_TOKEN = 2.5
 LEAST_WORDS = 3
 """A part of free text shorter than this says nothing."""
 MOST_FORBIDDEN = 12
+"""More would make an expression of thousands of characters."""
 
 _LOWER, _UPPER = "a-z", "A-Z"  # accented ones too would make the grammar compiler ten times slower
 _MARKS = "".join(sorted(set(string.punctuation) - {"_"})) + "‘’“”–—…"
@@ -80,7 +81,17 @@ class _Answer:
             marks, text = [], self._filled(heads, body, [], tails)
         if text is None and len(body) > 1:
             body, text = [_Part()], self._filled(heads, [_Part()], [], tails)
-        told = bool(heads or tails or marks or len(body) > 1 or self.quoted or self.banned or self.forced)
+        told = bool(
+            heads
+            or tails
+            or marks
+            or len(body) > 1
+            or self.quoted
+            or self.banned
+            or self.lower
+            or self.upper
+            or self.forced
+        )
         return text if told else None
 
     def _filled(self, heads: list[str], body: list["_Part | str"], marks: list[str], tails: list[str]) -> str | None:
@@ -153,8 +164,6 @@ class _Answer:
         if few:
             self.forced = True
             return f"(?:[{_UPPER}][0-9_]*[{_LOWER}][{letters}]*|[0-9_]*[{_LOWER}][{letters}]*|[0-9_]+)"
-        if self.lower or self.upper:
-            self.forced = True
         return f"[{letters}]+"
 
     @property
@@ -163,27 +172,28 @@ class _Answer:
         return given.get("capital_relation") == "less than" and not self.upper and not self.lower
 
     def _gap(self, without: str = "") -> str:
-        """What may stand between two words."""
+        """What may stand between two words; bounding its length takes the grammar compiler seconds to minutes."""
         marks = "".join(mark for mark in _MARKS if mark not in self.banned and mark not in without)
-        space = " " if "\n" in without else " \\n"
-        return f"[{space}{_escaped(marks)}]"
+        space = " " if "\n" in without else r" \n"
+        return f"[{space}{_escaped(marks)}]+"
 
     def _words(self, least: int, most: int, without: str = "") -> str:
-        return f"(?:{self._word}{self._gap(without)}+){{{least},{max(least, most)}}}"
+        return f"(?:{self._word}{self._gap(without)}){{{least},{max(least, most)}}}"
 
     def _rest(self, least: int, without: str, *, begun: bool) -> str:
         """Return text that may go on up to the token bound."""
         if least > 1 or self._picky:
-            opening = "" if begun else f"{self._gap(without)}*"
-            return f"{opening}(?:{self._word}{self._gap(without)}+){{{max(least, 1)},}}"
-        banned = _escaped("".join(sorted(self.banned | set(without))))
+            opening = "" if begun else f"(?:{self._gap(without)})?"
+            return f"{opening}(?:{self._word}{self._gap(without)}){{{max(least, 1)},}}"
+        other_case = _UPPER if self.lower else _LOWER if self.upper else ""
+        banned = other_case + _escaped("".join(sorted(self.banned | set(without))))
         start = self._words(least, 1, without) if least else ""
         return start + (f"[^{banned}]*" if banned else r"[\s\S]*")
 
     @property
     def _picky(self) -> bool:
         """Whether not all words are allowed."""
-        return self.lower or self.upper or self._few_capitals or "forbidden_words" in self.asked
+        return self._few_capitals or "forbidden_words" in self.asked
 
     def _sentences(self, room: int) -> str | None:
         given = self.asked.get("number_sentences")
@@ -195,10 +205,10 @@ class _Answer:
         if count < 1 or words < LEAST_WORDS or (given["relation"] == "at least" and self.lower):
             return None
         gap, ends = self._gap(_ENDS + "…"), "[.?!]"
-        sentence = f"(?:{self._word}{gap}+){{1,{words}}}{self._word}{ends}[ \\n]+"
+        sentence = f"(?:{self._word}{gap}){{1,{words}}}{self._word}{ends}[ \\n]+"
         if given["relation"] == "less than":
             return f"(?:{sentence}){{1,{count}}}"
-        opened = f"(?:[{_UPPER}][{self._letters}]*{gap}+{sentence})"
+        opened = f"(?:[{_UPPER}][{self._letters}]*{gap}{sentence})"
         return f"{opened}{{{count},}}" if not self._tails() else f"{opened}{{{count}}}"
 
     # Heads and tails
@@ -207,6 +217,8 @@ class _Answer:
         heads = []
         if (given := self.asked.get("repeat_prompt")) is not None:
             heads.append(self._literal(given["prompt_to_repeat"].strip()) + r"\n+")
+        if "constrained_response" in self.asked:
+            heads.append(r"My answer is (?:yes|no|maybe)\.")
         if "title" in self.asked:
             heads.append(f"<<(?:{self._word} ){{0,7}}{self._word}>>\\n+")
         return heads
@@ -217,8 +229,6 @@ class _Answer:
             tails.append(r"\n" + self._literal(given["postscript_marker"].strip()) + " " + self._words(2, 20))
         if (given := self.asked.get("end_checker")) is not None:
             tails.append(self._literal(given["end_phrase"].strip()))
-        if "constrained_response" in self.asked:
-            tails.append(r"My answer is (?:yes|no|maybe)\.")
         return tails
 
     def _literal(self, text: str) -> str:
@@ -230,8 +240,6 @@ class _Answer:
     def _body(self, more: bool) -> list["_Part | str"]:
         """Return the parts of free text and what stands between them."""
         asked = self.asked
-        if "constrained_response" in asked:
-            return [_Part()]
         if (given := asked.get("number_bullet_lists")) is not None:
             first = r"\n\* " if self.quoted else r"\* "
             return _between([_Part("\n*-")] * given["num_bullets"], r"\n\* ", first=first, end=r"\n" if more else "")
@@ -250,7 +258,7 @@ class _Answer:
 
     def _marks(self) -> list[str]:
         """Return what must occur within the parts, each as a chunk of its own."""
-        asked, word, gap = self.asked, f"[{self._letters}]*", f"{self._gap(self._kept_out)}+"
+        asked, word, gap = self.asked, f"[{self._letters}]*", self._gap(self._kept_out)
         marks = [f"{self._capitalized(each)}{word}{gap}" for each in asked.get("existence", {}).get("keywords", [])]
         if (given := asked.get("frequency")) is not None and given["relation"] == "at least":
             marks += [f"{self._capitalized(given['keyword'])}{word}{gap}"] * given["frequency"]
@@ -280,7 +288,7 @@ class _Answer:
         self.banned |= {'"', "\\"}
         few = self._gap("\n" + '"\\')
         key = f'"{self._word}(?:[ _-]{self._word}){{0,3}}"'
-        text = f'"(?:{self._word}{few}+){{1,12}}"'
+        text = f'"(?:{self._word}{few}){{1,12}}"'
         if "no_comma" in self.asked:
             return f"\\{{\\n{key}: {text}\\n\\}}"
         listed = f"\\[{text}(?:, {text}){{0,3}}\\]"
