@@ -6,7 +6,7 @@ judged where all items have one check with the same settings and no reference (a
 
 from cput.measure.judge import useful
 from cput.policy import repeats_itself
-from cput.records import Call, Message
+from cput.records import Call, Grammar, Message
 from cput.workloads import Item, Workload
 
 
@@ -35,8 +35,18 @@ class Checked:
         return item is not None and useful(self.workload, item, text)
 
     def stands(self, call: Call, text: str) -> bool:
-        """Whether an answer need not be asked for again: it passes, or nobody judges it."""
-        return not self.judges(call) or self.passes(call, text)
+        """Whether an answer need not be asked for again: it passes, nobody judges it, or no answer could pass."""
+        return not self.judges(call) or self.passes(call, text) or self.impossible(call) is not None
+
+    def impossible(self, call: Call) -> str | None:
+        """Return why no answer within a call's token bound can be useful; None where one may be."""
+        item = self.item(call)
+        return None if item is None else self.workload.impossible(item, call.sampling.max_new_tokens)
+
+    def grammar(self, call: Call) -> Grammar | None:
+        """Return the language in which an answer has what a call's check demands; None where there is none."""
+        item = self.item(call)
+        return None if item is None else self.workload.grammar(item, call.sampling.max_new_tokens)
 
     def lost(self, call: Call, text: str) -> str | None:
         """Return why an answer so far can't become useful; None where it may."""

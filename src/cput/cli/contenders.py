@@ -22,7 +22,9 @@ from cput.policy.grid import Choices, grid, reference
 API_KEY_ENV = "OPENAI_API_KEY"
 
 
-def contenders(specs: Sequence[str], choices: Choices, *, servable: bool, tail: str = "") -> tuple[Policy, ...]:
+def contenders(
+    specs: Sequence[str], choices: Choices, *, servable: bool, constrainable: bool = False, tail: str = ""
+) -> tuple[Policy, ...]:
     """Return all ways to run the engines named, each once; the plain way of the first one comes first.
 
     ``tail`` is what all prompts end with (see ``layout.shared_tail``).
@@ -32,7 +34,7 @@ def contenders(specs: Sequence[str], choices: Choices, *, servable: bool, tail: 
     """
     found: list[Policy] = []
     for spec in specs:
-        ways = _ways(spec, choices, servable=servable, tail=tail)
+        ways = _ways(spec, choices, servable=servable, constrainable=constrainable, tail=tail)
         if any(way.model == other.model and way.engine == other.engine for way in ways for other in found):
             raise InputError(f"--engines names {spec} twice; name each engine once")
         found += ways
@@ -60,7 +62,7 @@ def plain(spec: str) -> Policy:
     )
 
 
-def _ways(spec: str, choices: Choices, *, servable: bool, tail: str = "") -> list[Policy]:
+def _ways(spec: str, choices: Choices, *, servable: bool, constrainable: bool = False, tail: str = "") -> list[Policy]:
     at_once = max(choices.concurrencies)
     if spec.startswith(("http://", "https://")):
         url, hash_, model = spec.partition("#")
@@ -74,9 +76,13 @@ def _ways(spec: str, choices: Choices, *, servable: bool, tail: str = "") -> lis
         return [Policy(model=spec, engine="classifier", concurrency=at_once)]
     model, _, precision = spec.rpartition(":")
     if not model or precision not in PRECISIONS:
-        return [reference(spec, choices), *grid(spec, choices, servable=servable, tail=tail)]
+        return [
+            reference(spec, choices),
+            *grid(spec, choices, servable=servable, constrainable=constrainable, tail=tail),
+        ]
     one = replace(choices, precisions=(precision,))
-    return [replace(reference(model, one), precision=precision), *grid(model, one, servable=servable, tail=tail)]
+    ways = grid(model, one, servable=servable, constrainable=constrainable, tail=tail)
+    return [replace(reference(model, one), precision=precision), *ways]
 
 
 def _recorded(file: str, wanted: str, at_once: int) -> list[Policy]:

@@ -251,7 +251,7 @@ def _open(asked: dict[str, Any], policy: Policy, workload: Workload, api_key: st
         return plug.opened(policy, workload)
     if name == "openvino":
         folder = plug.model_folder(policy.model, policy.precision)
-        options = {"max_seqs": policy.concurrency, "grammar": plug.needs_grammar(workload)} | options
+        options = {"max_seqs": policy.concurrency, "grammar": plug.needs_grammar(workload, policy)} | options
         return plug.Opened(open_engine(name, model=folder, **options), plug.words_of(policy))
     if name == "openai":
         if asked["base_url"] is None:

@@ -71,7 +71,7 @@ def embedded(policy: Policy, workload: Workload, *, draft: str | None = None) ->
         prefix_cache=policy.prefix_cache,
         prompt_lookup=policy.prompt_lookup,
         draft=draft,
-        grammar=needs_grammar(workload),
+        grammar=needs_grammar(workload, policy),
     )
     return Opened(engine, words_of(policy))
 
@@ -103,9 +103,9 @@ def model_folder(model: str, precision: str) -> Path:
     return ModelStore().variant(model, precision, lambda source, target: quantize.weights(source, target, precision))
 
 
-def needs_grammar(workload: Workload) -> bool:
-    """Return whether the workload's calls carry a grammar, for which the engine needs its own tokenizer."""
-    return workload.sampling.grammar is not None
+def needs_grammar(workload: Workload, policy: Policy) -> bool:
+    """Return whether calls carry a grammar, the workload's or their checks', for which the engine needs a tokenizer."""
+    return workload.sampling.grammar is not None or policy.constrain
 
 
 def metered(

@@ -89,8 +89,8 @@ def _certified(certificate: Certificate, compared: str) -> str:
     worst = max(certificate.candidates[0].held, key=lambda held: held.p)
     kept = "keeps" if certificate.choice is not None else "is not proven to keep"
     return (
-        f"It {kept} {certificate.floor_words}: {worst.method} test at {certificate.delta:.0%}, on {certificate.n} items "
-        f"that the search never saw. {compared}"
+        f"It {kept} {certificate.floor_words}: {worst.method} test at {certificate.delta:.0%}, on {certificate.n} "
+        f"items that the search never saw. {compared}"
     )
 
 

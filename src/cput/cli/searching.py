@@ -98,7 +98,13 @@ class Search:
         """Measure the baseline, search, confirm the winner, write its policy."""
         began = time.perf_counter()
         tail = shared_tail([item.text for item in self.workload.items])
-        policies = contenders(self.engines, choices, servable=self.workload.servable, tail=tail)
+        policies = contenders(
+            self.engines,
+            choices,
+            servable=self.workload.servable,
+            constrainable=self.workload.constrainable,
+            tail=tail,
+        )
         today = plain(self.engines[0])
         self.say(f"baseline on {len(sets.confirm)} items: {today.named}")
         base, base_facts = await self.measured(today, sets.confirm, "confirm")

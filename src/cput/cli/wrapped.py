@@ -9,6 +9,7 @@ from cput.cli.checked import Checked
 from cput.errors import InputError
 from cput.policy import Abandoned, Persistent, Policy
 from cput.policy.cascade import Cascade, Confidence, Leg, Of, Passes
+from cput.policy.constrain import Constrained
 from cput.policy.decide import Worth
 from cput.policy.layout import Relaid
 from cput.policy.routed import Routed
@@ -24,7 +25,7 @@ def wrapped(leaves: Sequence[Engine], policy: Policy, checks: Checked | None, *,
     Raises:
         InputError: the policy asks a check, and there is none that a server could ask.
     """
-    if any(leg.attempts > 1 or leg.stop == "check" for leg in policy.legs):
+    if any(leg.attempts > 1 or leg.constrain or leg.stop == "check" for leg in policy.legs):
         checks = require_servable(checks)
     legs = [_alone(leaf, leg, checks) for leaf, leg in zip(leaves, policy.legs, strict=True)]
     if len(legs) == 1:
@@ -64,6 +65,8 @@ def _alone(engine: Engine, leg: Policy, checks: Checked | None) -> Engine:
     judge = checks or Checked(Workload(name=""))
     if leg.shared_first:
         engine = Relaid(engine, leg.shared_first)
+    if leg.constrain:
+        engine = Constrained(engine, judge.grammar)
     if leg.abandon:
         engine = Abandoned(engine, judge.lost)
     if leg.attempts > 1:

@@ -24,6 +24,8 @@ class Choices:
     """Second and later legs one after the other, or at the same time."""
     abandon: tuple[bool, ...] = (False, True)
     """Giving up lost answers; likewise."""
+    constrain: tuple[bool, ...] = (False, True)
+    """Forcing what the check demands; only where it can say so."""
 
 
 QUICK = Choices(
@@ -34,20 +36,26 @@ QUICK = Choices(
     attempts=(1, 4),
     retry_together=(True,),
     abandon=(True,),
+    constrain=(False, True),
 )
 """A search of a minute or two: the choices that made the difference in the full one (see LOG.md)."""
 
 
-def grid(model: str, choices: Choices, *, servable: bool, tail: str = "") -> tuple[Policy, ...]:
+def grid(
+    model: str, choices: Choices, *, servable: bool, constrainable: bool = False, tail: str = ""
+) -> tuple[Policy, ...]:
     """Return all combinations for ``model``, each once; the one nearest to plain F16 batching comes first.
 
-    ``tail`` is what all prompts end with (see ``layout``): with a prefix cache it is tried in front of them too.
+    ``constrainable`` says that the checks can say what they demand. ``tail`` is what all prompts end with (see
+    ``layout``): with a prefix cache it is tried in front of them too.
     """
     ways = retries(choices) if servable else ((1, False),)
     abandon = choices.abandon if servable else (False,)
+    constrain = choices.constrain if constrainable else (False,)
     prefixes: list[tuple[bool, str | None]] = [(kept, None) for kept in choices.prefix_cache]
     prefixes += [(True, tail)] if tail and True in choices.prefix_cache else []
-    combinations = product(choices.precisions, choices.kv_precisions, choices.concurrencies, prefixes, ways, abandon)
+    engines = product(choices.precisions, choices.kv_precisions, choices.concurrencies, prefixes)
+    combinations = product(engines, ways, abandon, constrain)
     return tuple(
         Policy(
             model=model,
@@ -59,8 +67,9 @@ def grid(model: str, choices: Choices, *, servable: bool, tail: str = "") -> tup
             attempts=legs,
             retry_together=together,
             abandon=give_up,
+            constrain=forced,
         )
-        for precision, kv, concurrency, (prefix, first), (legs, together), give_up in combinations
+        for (precision, kv, concurrency, (prefix, first)), (legs, together), give_up, forced in combinations
     )
 
 

@@ -50,6 +50,8 @@ class Policy:
     """Temperature of the second and later legs."""
     abandon: bool = False
     """Hang up on answers that can't become useful."""
+    constrain: bool = False
+    """Force what the check demands while an answer is generated."""
     stop: str | None = None
     """What lets its answer stand where another engine would follow: check, confidence; None on the last one."""
     threshold: float | None = None
@@ -112,6 +114,7 @@ class Policy:
         parts += ["prefix cache"] if self.prefix_cache else []
         parts += ["shared instructions first"] if self.shared_first else []
         parts += ["prompt lookup"] if self.prompt_lookup else []
+        parts += ["constrained by its check"] if self.constrain else []
         parts += ["abandons lost answers"] if self.abandon else []
         how = ", retries together" if self.retry_together else ""
         parts += [f"up to {self.attempts} attempts{how}"] if self.attempts > 1 else []

@@ -122,7 +122,7 @@ def ranked(race: Sequence[Contestant]) -> list[Contestant]:
 
 
 def shrunk_cost(one: Contestant, race: Sequence[Contestant]) -> float:
-    """Return cost per useful token with the useful rate shrunk towards its peers' (same models, same attempts).
+    """Return cost per useful token with the useful rate shrunk towards its peers' (see ``_kind``).
 
     Where somebody's useful tokens are not known (a label that was never counted), per useful answer, for all.
     """
@@ -142,8 +142,9 @@ def _useful(fact: Fact) -> bool:
     return fact.verdict is Verdict.USEFUL
 
 
-def _kind(policy: Policy) -> tuple[tuple[str, int], ...]:
-    return tuple((leg.model, leg.attempts) for leg in policy.legs)
+def _kind(policy: Policy) -> tuple[tuple[str, int, bool], ...]:
+    """Return what moves the useful rate: the same models, attempts and constraints."""
+    return tuple((leg.model, leg.attempts, leg.constrain) for leg in policy.legs)
 
 
 def expected_bound(one: Contestant, against: Contestant, confirm_items: int, margin: float) -> float:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cput.records import Call, Message, Sampling
-from cput.workloads.checks.base import Check, EarlyCheck, ScoredCheck
+from cput.records import Call, Grammar, Message, Sampling
+from cput.workloads.checks.base import BoundedCheck, Check, ConstrainingCheck, EarlyCheck, ScoredCheck
 from cput.workloads.item import Item
 
 
@@ -106,6 +106,26 @@ class Workload:
         """Return why the answer so far can't become useful, where the item's check can tell; else None."""
         check = self.check_for(item)
         return check.hopeless(item, text) if isinstance(check, EarlyCheck) else None
+
+    def grammar(self, item: Item, max_new_tokens: int | None = None) -> Grammar | None:
+        """Return a language in which an answer has what the item's check demands; None where there is none.
+
+        ``max_new_tokens`` is the call's bound where it is not the workload's.
+        """
+        check = self.check_for(item)
+        bound = self.sampling.max_new_tokens if max_new_tokens is None else max_new_tokens
+        return check.grammar(item, bound) if isinstance(check, ConstrainingCheck) else None
+
+    @property
+    def constrainable(self) -> bool:
+        """Whether answers can be constrained by their checks: these need no reference, and one of them says how."""
+        return self.servable and any(self.grammar(item) is not None for item in self.items)
+
+    def impossible(self, item: Item, max_new_tokens: int | None = None) -> str | None:
+        """Return why no answer within the token bound can be useful, where the item's check can tell; else None."""
+        check = self.check_for(item)
+        bound = self.sampling.max_new_tokens if max_new_tokens is None else max_new_tokens
+        return check.impossible(item, bound) if isinstance(check, BoundedCheck) else None
 
     def _messages(self, item: Item) -> tuple[Message, ...]:
         turns = item.messages or (Message(role="user", content=item.prompt or ""),)

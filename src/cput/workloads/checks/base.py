@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from cput.records import Grammar
 from cput.workloads.item import Item
 
 
@@ -61,6 +62,27 @@ class EarlyCheck(Check, Protocol):
 
 
 @runtime_checkable
+class ConstrainingCheck(Check, Protocol):
+    """A check that can say in which language an answer has what it demands."""
+
+    def grammar(self, item: Item, max_new_tokens: int) -> Grammar | None:
+        """Return a language within which ``item``'s answers pass, or are likelier to; None where there is none.
+
+        It goes by the item's params, never by its reference, and some text of it fits into ``max_new_tokens``.
+        """
+        ...
+
+
+@runtime_checkable
+class BoundedCheck(Check, Protocol):
+    """A check that can tell that no answer within a token bound passes."""
+
+    def impossible(self, item: Item, max_new_tokens: int) -> str | None:
+        """Return what asks for more than ``max_new_tokens`` can hold, or None; it must be certain."""
+        ...
+
+
+@runtime_checkable
 class ScoredCheck(Protocol):
     """Judges by the log-probabilities of given texts; nothing is generated."""
 
@@ -109,6 +131,14 @@ class Thresholded:
     def hopeless(self, item: Item, text: str) -> str | None:
         """Return why the inner check calls the answer lost; its value is then 0, below any threshold."""
         return self.inner.hopeless(item, text) if isinstance(self.inner, EarlyCheck) else None
+
+    def grammar(self, item: Item, max_new_tokens: int) -> Grammar | None:
+        """Return the inner check's language."""
+        return self.inner.grammar(item, max_new_tokens) if isinstance(self.inner, ConstrainingCheck) else None
+
+    def impossible(self, item: Item, max_new_tokens: int) -> str | None:
+        """Return what the inner check calls impossible; its value is then 0, below any threshold."""
+        return self.inner.impossible(item, max_new_tokens) if isinstance(self.inner, BoundedCheck) else None
 
     @staticmethod
     def around(check: Check | ScoredCheck, threshold: float) -> "Check | ScoredCheck":

@@ -1,5 +1,6 @@
 """The answer is JSON that satisfies a JSON schema. References reach inside the schema only: nothing is fetched."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -11,6 +12,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from cput.records import Grammar, GrammarKind
 from cput.rules import FLAG, Rule, shown
 from cput.workloads.checks.base import Judgement, verdict
 from cput.workloads.checks.json_text import extract
@@ -73,6 +75,13 @@ class JsonSchema:
             yield "params.schema", "missing; allowed: a JSON schema (an object)"
         elif fault := schema_problem(item.params["schema"]):
             yield "params.schema", fault
+
+    def grammar(self, item: Item, max_new_tokens: int) -> Grammar | None:  # noqa: ARG002  # a schema says its own length
+        """Return the schema itself; None for one that allows everything or nothing."""
+        schema = item.params["schema"]
+        if not isinstance(schema, dict) or not schema:
+            return None
+        return Grammar(kind=GrammarKind.JSON_SCHEMA, value=json.dumps(schema))
 
     def judge(self, item: Item, text: str) -> Judgement:
         """Return 1 where the JSON satisfies the schema. ``whole`` allows nothing beside the JSON."""

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from cput.records import Grammar, GrammarKind
 from cput.rules import Rule
 from cput.workloads.checks.base import Judgement
+from cput.workloads.checks.ifeval.constraint import pattern
+from cput.workloads.checks.ifeval.impossible import first_impossible
 from cput.workloads.checks.ifeval.instructions import INSTRUCTIONS
 from cput.workloads.checks.ifeval.lost import first_lost
 from cput.workloads.fields import complaints, unknown_key
@@ -73,6 +76,15 @@ class Ifeval:
     def hopeless(self, item: Item, text: str) -> str | None:
         """Return the instruction that the answer so far has broken for good; None where it can still pass."""
         return first_lost(text, item.params["instructions"])
+
+    def grammar(self, item: Item, max_new_tokens: int) -> Grammar | None:
+        """Return a regular expression of what the instructions demand; None where nothing of it can be forced."""
+        wanted = pattern(item.params["instructions"], max_new_tokens)
+        return None if wanted is None else Grammar(kind=GrammarKind.REGEX, value=wanted)
+
+    def impossible(self, item: Item, max_new_tokens: int) -> str | None:
+        """Return the instruction that needs more words than there are tokens; None where all may be followed."""
+        return first_impossible(item.params["instructions"], max_new_tokens)
 
     def problems(self, item: Item) -> Iterator[tuple[str, str]]:
         """Yield (field, sentence) for what is wrong with the item."""
