@@ -230,7 +230,7 @@ def test_load_shows_the_first_problems_and_their_number(tmp_path: Path) -> None:
 def test_a_name_that_is_nowhere_is_one_sentence(name: str) -> None:
     with pytest.raises(InputError, match="unknown workload") as told:
         load(name)
-    assert "banking77, gsm8k, ifeval, sms-spam" in str(told.value)
+    assert "banking77, clinc150, cold, gsm8k, ifeval, sms-spam" in str(told.value)
     assert ("did you mean 'ifeval'?" in str(told.value)) == (name == "ifevel")
 
 

@@ -36,9 +36,10 @@ QUICK = Choices(
     attempts=(1, 4),
     retry_together=(True,),
     abandon=(True,),
-    constrain=(False, True),
+    constrain=(False,),
 )
-"""A search of a minute or two: the choices that made the difference in the full one (see LOG.md)."""
+"""A search of a minute or two: the choices that made the difference in the full one (see LOG.md). Constraining is not
+among them: masks take most of what they save, and what they buy is form."""
 
 
 def grid(
