@@ -69,7 +69,7 @@ def measure(
     Parameters
     ----------
     workload: str
-        A shipped workload (ifeval, gsm8k, banking77, sms-spam), a folder or a file.
+        A shipped workload (ifeval, gsm8k, banking77, clinc150, cold, sms-spam), a folder or a file.
     engine: str
         openvino (embedded), openai (any compatible endpoint), replay, echo, or an installed engine.
     model: str
