@@ -7,7 +7,7 @@ RATE ?= 0.08/h
 MODEL := smollm2-135m-instruct
 DEMO := --confirm 44 --search 24 --first-rung 24 --max-new-tokens 192
 
-.PHONY: demo test test-slow lint types imports constraints clean bench-engine bench-ledger bench-gateway \
+.PHONY: demo test test-slow lint types imports constraints clean embedders bench-engine bench-ledger bench-gateway \
   bench-gateway-memory bench-gateway-faults bench-coverage bench-ifeval bench-optimize bench-policy bench-policy-router \
   bench-policy-student bench-policy-cache bench-policy-drift bench-policy-certificate bench-cascade
 
@@ -55,18 +55,22 @@ bench-gateway-memory: $(STAMP)
 bench-gateway-faults: $(STAMP)
 	$(BIN)/python benches/gateway_faults.py
 
-bench-policy: $(STAMP)
-	$(BIN)/python benches/policy.py
-
-bench-policy-router: $(STAMP)
-	$(BIN)/python benches/policy_router.py
-
-bench-policy-student: $(STAMP)
-	$(BIN)/python benches/policy_student.py
-
-bench-policy-cache: $(STAMP)
+embedders: $(STAMP)
+	@echo "== fetching the embedding models, and the tokenizer that counts labels"
 	$(BIN)/cput models pull all-minilm-l6-v2 > /dev/null
 	$(BIN)/cput models pull wordllama-256 > /dev/null
+	$(BIN)/cput models pull $(MODEL) > /dev/null
+
+bench-policy: $(STAMP) embedders
+	$(BIN)/python benches/policy.py
+
+bench-policy-router: $(STAMP) embedders
+	$(BIN)/python benches/policy_router.py
+
+bench-policy-student: $(STAMP) embedders
+	$(BIN)/python benches/policy_student.py
+
+bench-policy-cache: $(STAMP) embedders
 	$(BIN)/python benches/policy_cache.py
 
 bench-policy-drift: $(STAMP)
