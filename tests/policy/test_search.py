@@ -77,6 +77,15 @@ def test_the_choice_is_the_cheapest_whose_confirmation_is_likely():
     assert choose([plain, same, better], plain, 64, 0.2) is same
 
 
+def test_an_absolute_floor_is_held_against_the_useful_rate_and_not_against_the_baseline():
+    cheap = Contestant(policy=policy(1))
+    cheap.facts, cheap.useful, cheap.judged = facts(0.1, range(40), ITEMS), 40, 64
+    good = Contestant(policy=policy(2))
+    good.facts, good.useful, good.judged = facts(1.0, range(60), ITEMS), 60, 64
+    assert choose([cheap, good], good, 64, 0.0, 0.5) is cheap
+    assert choose([cheap, good], good, 64, 0.0, 0.8) is good
+
+
 @given(st.integers(0, 50), st.integers(1, 50))
 def test_the_upper_bound_lies_above_the_share(successes, trials):
     successes = min(successes, trials)

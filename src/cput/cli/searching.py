@@ -109,7 +109,8 @@ class Search:
         self.say(f"baseline on {len(sets.confirm)} items: {today.named}")
         base, base_facts = await self.measured(today, sets.confirm, "confirm")
         race, proposal = await self.race(policies, sets.search, first_rung, self.floor(base))
-        winner = choose(race, race[0], len(sets.confirm), self.margin(base))
+        absolute = self.workload.floor.useful_rate if self.workload.floor else None
+        winner = choose(race, race[0], len(sets.confirm), self.margin(base), absolute)
         self.say(f"confirming on the baseline's items: {self.words(winner.policy)}")
         won, won_facts = await self.measured(winner.policy, sets.confirm, "confirm")
         found = compare(base_facts, won_facts, margin=self.margin(base))
@@ -229,6 +230,7 @@ class Search:
             "part": part,
             "policy": json.loads(json.dumps(asdict(policy))),
             "max_new_tokens": self.workload.sampling.max_new_tokens,
+            "usd_per_h": None if self.rate.usd_per_h is None else str(self.rate.usd_per_h),
         }
         for run in self.book.runs():
             mine = run.config.get("group") == self.group

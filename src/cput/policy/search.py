@@ -147,25 +147,41 @@ def _kind(policy: Policy) -> tuple[tuple[str, int, bool], ...]:
     return tuple((leg.model, leg.attempts, leg.constrain) for leg in policy.legs)
 
 
-def expected_bound(one: Contestant, against: Contestant, confirm_items: int, margin: float) -> float:
-    """Return the lower bound (Tango, one-sided 95 %) that a confirmation on so many items would give, plus the margin.
+def expected_bound(
+    one: Contestant, against: Contestant, confirm_items: int, margin: float, absolute: float | None = None
+) -> float:
+    """Return by how much a confirmation on so many items is likely to succeed; above 0 it is.
 
-    It scales the pairs of the search to the confirmation's size; above 0 the confirmation is likely to succeed.
+    It scales the search's answers to the confirmation's size. Where the floor is ``absolute`` the confirmation is a
+    binomial test, and without a margin a sign test (``certify``): this is what its p-value would lie below 5 %. With a
+    margin it is Tango's one-sided 95 % lower bound plus the margin.
     """
+    if absolute is not None:
+        useful = round(one.useful / one.judged * confirm_items) if one.judged else 0
+        return ONE_SIDED - float(special.bdtrc(useful - 1, confirm_items, absolute) if useful else 1.0)
     theirs = {fact.item: fact.verdict is Verdict.USEFUL for fact in against.facts}
     pairs = [(theirs[fact.item], fact.verdict is Verdict.USEFUL) for fact in one.facts if fact.item in theirs]
     if not pairs:
         return -1.0
     gained, lost = pairs.count((False, True)), pairs.count((True, False))
     scale = confirm_items / len(pairs)
+    if margin == 0:
+        wins, losses = round(gained * scale), round(lost * scale)
+        return ONE_SIDED - float(special.bdtr(losses, wins + losses, 0.5))
     z = float(special.ndtri(1 - ONE_SIDED))
     return tango_bound(round(gained * scale), round(lost * scale), confirm_items, z) + margin
 
 
-def choose(race: Sequence[Contestant], against: Contestant, confirm_items: int, margin: float) -> Contestant:
+def choose(
+    race: Sequence[Contestant],
+    against: Contestant,
+    confirm_items: int,
+    margin: float,
+    absolute: float | None = None,
+) -> Contestant:
     """Return the cheapest policy whose confirmation is likely to succeed; the likeliest where none is."""
     running = [one for one in ranked(race) if one.dropped is None] or list(race)
-    bounds = [(expected_bound(one, against, confirm_items, margin), one) for one in running]
+    bounds = [(expected_bound(one, against, confirm_items, margin, absolute), one) for one in running]
     return next((one for bound, one in bounds if bound > 0), max(bounds, key=lambda pair: pair[0])[1])
 
 
