@@ -140,13 +140,59 @@ def test_a_search_that_finds_no_saving_says_so_and_serves_what_was_there(recorde
     ("engines", "says"),
     [
         (["answers.jsonl#lage"], "did you mean 'large'"),
-        (["answers.jsonl#large", "answers.jsonl"], "twice"),
+        (["answers.jsonl#large", "answers.jsonl"], "two engines called 'large'"),
+        (["short.jsonl#large"], "no answer of 'large' to 19 of 20 items"),
         (["http://127.0.0.1:1/v1"], "names no model"),
         (["nowhere.jsonl"], "can't be read"),
     ],
 )
 def test_engines_that_are_none_are_named(recorded, capsys, engines, says):
     """One sentence, with what is allowed."""
-    recorded(confidence=True, items=20)
+    folder = recorded(confidence=True, items=20)
+    (folder / "short.jsonl").write_text('{"item": "q0", "model": "large", "text": "refund"}\n')
     assert run("optimize", "work", "--engines", *engines, "--ledger", "l.db")
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--first-rung", "0"], "--first-rung is 0; allowed: 1 or more"),
+        (["--seed", "-1"], "--seed is -1; allowed: 0 or more"),
+        (["--resume", "nosuch"], "there is no search nosuch"),
+    ],
+)
+def test_what_a_search_can_not_be_asked_for(recorded, capsys, more, says):
+    """One sentence before anything is asked."""
+    recorded(confidence=True, items=20)
+    assert run("optimize", "work", "--engines", "answers.jsonl#large", "--ledger", "l.db", *more)
+    assert says in capsys.readouterr().err
+
+
+def test_another_recording_under_the_same_name_is_asked_again(recorded, capsys):
+    """Answers on record serve a search only where the same thing answered."""
+    folder = recorded(confidence=False, items=60)
+    argv = [part.replace("800", "30").replace("600", "30") for part in ARGV]
+    assert not run(*argv)
+    first = {each["name"]: each["useful_rate"]["value"] for each in found(capsys)["candidates"]}
+    lines = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    right = {each["item"]: each["text"] for each in lines if each["model"] == "large"}
+    better = [each | {"text": right[each["item"]]} for each in lines]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in better))
+    assert not run(*argv)
+    again = {each["name"]: each["useful_rate"]["value"] for each in found(capsys)["candidates"]}
+    small = next(name for name in first if name.startswith("small"))
+    assert again[small] > first[small]
+
+
+def test_a_search_that_proves_nothing_leaves_what_is_served_alone(recorded, capsys):
+    """Policy, certificate and router stay as they were, and nothing is left lying about."""
+    folder = recorded(confidence=False)
+    assert not run(*ARGV)
+    before = {path.name: path.read_bytes() for path in folder.rglob("p.*") if path.is_file()}
+    assert load_policy(folder / "p.toml").policy.strong == "large"
+    argv = [part.replace("600", "6") for part in ARGV]
+    assert not run(*argv, "--seed", "3")
+    assert not found(capsys)["not_lower"]
+    assert {path.name: path.read_bytes() for path in folder.rglob("p.*") if path.is_file()} == before
+    assert sorted(path.name for path in folder.glob("p.*")) == ["p.certificate.json", "p.router", "p.toml"]

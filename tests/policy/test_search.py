@@ -130,7 +130,7 @@ def test_a_policy_file_gives_back_what_was_saved(tmp_path_factory, precision, co
 
 
 def test_a_policy_of_several_engines_is_given_back_as_it_was_saved(tmp_path):
-    student = Policy(model="students/intents", engine="classifier", threshold=0.9, concurrency=8)
+    student = Policy(model=str(tmp_path / "intents"), engine="classifier", threshold=0.9, concurrency=8)
     middle = Policy(model="m", attempts=4, abandon=True, retry_together=True)
     last = Policy(model="gpt-4o", engine="openai", url="https://host/v1", api_key_env="KEY")
     saved = student.followed_by(middle, last, stop="check", thresholds=[0.9])
@@ -154,6 +154,12 @@ def test_a_router_lies_beside_its_policy_file_wherever_that_is_read_from(tmp_pat
         ("", r"no \[serve\]"),
         ('[serve]\nmodel = "m"\nengine = "opnai"\n', "did you mean 'openai'"),
         ('[serve]\nmodel = "m"\nengine = "openai"\n', r'the openai engine of \[serve\] needs url = "..."'),
+        ('[serve]\nmodel = "m"\nthreshold = nan\n', "threshold of .serve. is nan; allowed"),
+        ('[serve]\nmodel = "m"\nthreshold = 1.5\n', "threshold of .serve. is 1.5; allowed"),
+        ('[serve]\nmodel = "m"\nconcurrency = 0\n', "concurrency of .serve. is 0; allowed: a whole number of 1"),
+        ('[serve]\nmodel = "m"\nprecision = "int3"\n', "precision of .serve. is 'int3'; allowed: f16, int8, int4"),
+        ('[serve]\nmodel = ""\n', "model of .serve. is ''"),
+        ('[serve]\nmodel = "m"\nrouter = "r"\nworth_per_usd = 2\n', "one engine to choose from"),
         ('[serve]\nmodel = "m"\nstop = "chek"\n', "did you mean 'check'"),
         (
             '[serve]\nmodel = "m"\n[[serve.then]]\nmodel = "n"\n',

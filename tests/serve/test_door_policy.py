@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import gateways
 import numpy as np
@@ -64,12 +65,13 @@ def serves(server, tmp_path, work):
     """Run a door with a policy of two upstream models."""
 
     @contextlib.contextmanager
-    def run(stop, *, threshold=None, certificate=None, small=(BAD, -3.0), large=GOOD):
+    def run(stop, *, threshold=None, certificate=None, small=(BAD, -3.0), large=GOOD, strong=None):
         server.next = [speaks(small, large)] * 500
         legs = [Policy(model=name, engine="openai", url=server.url) for name in ("small", "large")]
         path = tmp_path / "intents.toml"
         thresholds = () if threshold is None else (threshold,)
-        save_policy(path, legs[0].followed_by(legs[1], stop=stop, thresholds=thresholds), {})
+        both = legs[0].followed_by(legs[1], stop=stop, thresholds=thresholds)
+        save_policy(path, replace(both, strong=strong), {})
         if certificate is not None:
             save_certificate(path, certificate)
         asked = Asked(what=str(path), ledger=str(tmp_path / "ledger.db"), workload=str(work), quiet=True)
@@ -173,6 +175,35 @@ async def test_outcomes_below_the_floor_raise_the_alarm_and_the_strong_engine_an
     with serves("check", small=(GOOD, -0.1), certificate=held_out(0.96)) as gateway:
         assert (await ask(gateway))["cput"]["reason"] in {"stop_rule", "explored"}
     assert certificate_path(tmp_path / "intents.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("intents.certificate.json", "null", "intents.certificate.json: a certificate can't be read"),
+        ("intents.certificate.json", '{"levels": []}', "intents.certificate.json: a certificate can't be read"),
+        ("intents.watch.json", "{", "delete it to begin the watch anew"),
+        ("intents.watch.json", '{"certificate": "SAME"}', "delete it to begin the watch anew"),
+    ],
+)
+def test_a_damaged_certificate_or_watch_is_one_sentence(serves, tmp_path, name, text, says):
+    """It names the file, and what to do."""
+    certificate = held_out()
+    with serves("check", certificate=certificate):
+        pass
+    same = json.loads((tmp_path / "intents.watch.json").read_text())["certificate"]
+    (tmp_path / name).write_text(text.replace("SAME", same))
+    kept = None if name.startswith("intents.certificate") else certificate
+    with pytest.raises(InputError, match=says), serves("check", certificate=kept):
+        pass
+
+
+async def test_the_strong_engine_need_not_be_the_last(serves, tmp_path):
+    """The policy's file says which it is."""
+    with serves("check", small=(GOOD, -0.1), certificate=held_out(), strong="small") as gateway:
+        await judged(gateway, 0, 60)
+        body = await ask(gateway)
+        assert (body["cput"]["reason"], gateway.records()[-1].attempts[0].model) == ("alarm_fallback", "small")
 
 
 async def test_useful_outcomes_raise_no_alarm(serves):

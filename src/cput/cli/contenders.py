@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cput.cli.plug import PRECISIONS
 from cput.engines.replay import recorded_models
 from cput.errors import InputError, unknown
 from cput.policy import Policy
 from cput.policy.grid import Choices, grid, reference
+from cput.policy.policy import PRECISIONS
 
 API_KEY_ENV = "OPENAI_API_KEY"
 
@@ -35,8 +35,8 @@ def contenders(
     found: list[Policy] = []
     for spec in specs:
         ways = _ways(spec, choices, servable=servable, constrainable=constrainable, tail=tail)
-        if any(way.model == other.model and way.engine == other.engine for way in ways for other in found):
-            raise InputError(f"--engines names {spec} twice; name each engine once")
+        if twice := {way.model for way in ways} & {other.model for other in found}:
+            raise InputError(f"--engines names two engines called '{twice.pop()}' (again in {spec}); name each once")
         found += ways
     return tuple(dict.fromkeys(found))
 

@@ -105,7 +105,7 @@ class Embedded:
         checks = None if asked.workload is None else Checked(load(asked.workload))
         engine = wrapped(lines, policy, checks, name=name)
         if policy.then and path is not None:
-            engine = guarded(engine, lines[-1], path, self._door)
+            engine = guarded(engine, lines[policy.strongest], path, self._door)
         if plugged is not None:
             version = _version(leaves, policy)
             engine = plugged.around(engine, model=_name(policy), version=version, keep_text=asked.with_text)

@@ -4,8 +4,8 @@
     policy.certificate.json          what was proven of it; without it nothing is watched
     policy.watch.json                what the watch has seen; delete it to begin anew after an alarm
 
-The strong engine that explored calls and an alarm go to is the policy's last one. A watch belongs to one certificate:
-a new search's begins with the whole error rate. It sees the outcomes that come to this door.
+Explored calls and an alarm go to the strong engine, the one that was most useful alone. A watch belongs to one
+certificate: a new search's begins with the whole error rate. It sees the outcomes that come to this door.
 """
 
 import asyncio
@@ -42,8 +42,10 @@ def guarded(engine: Engine, strong: Engine, policy: Path, door: Door) -> Engine:
     raw = path.read_bytes()
     try:
         certificate = Certificate.from_json(json.loads(raw))
-    except ValueError as error:
-        raise InputError(f"certificate {path} is not JSON ({error}); run `cput optimize` again") from error
+    except (ValueError, InputError) as error:
+        raise InputError(
+            f"{path}: {error}; run `cput optimize` again, or delete it to serve without a watch"
+        ) from error
     kept = Kept(policy.with_suffix(".watch.json"), hashlib.sha256(raw).hexdigest())
     watch = kept.read() or Watch(certificate.as_certified or certificate.levels)
     under = Guarded(engine, Borrowed(strong), watch, explore=EXPLORE, alarmed=lambda alarm: _cry(policy, alarm))
@@ -96,7 +98,10 @@ class Kept:
             raise InputError(f"{self._path} can't be read ({error}); delete it to begin the watch anew") from error
         if not isinstance(found, dict) or found.get("certificate") != self._certificate:
             return None
-        return Watch.from_json(found["watch"])
+        try:
+            return Watch.from_json(found.get("watch") or {})
+        except InputError as error:
+            raise InputError(f"{self._path}: {error}; delete it to begin the watch anew") from error
 
     def write(self, watch: Watch) -> None:
         """Keep a watch."""

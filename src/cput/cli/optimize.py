@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cput.cli.measure import DEFAULT_MODEL, adapted
 from cput.cli.searching import Search, split_items
+from cput.errors import InputError
 from cput.ledger.price import device_rate
 from cput.ledger.store import Ledger
 from cput.policy.grid import QUICK, Choices
@@ -79,10 +80,15 @@ def optimize(
     as_json: bool
         Print the result as one JSON object after the card.
     """
+    for option, given, least in (("--first-rung", first_rung, 1), ("--seed", seed, 0)):
+        if given < least:
+            raise InputError(f"{option} is {given}; allowed: {least} or more")
     console = Console(stderr=as_json)
     found = adapted(load(workload), max_new_tokens)
     group = resume or new_id()
     with contextlib.closing(Ledger.open(ledger)) as book:
+        if resume is not None and all(run.config.get("group") != resume for run in book.runs()):
+            raise InputError(f"there is no search {resume} to go on with; a search prints its id when it begins")
         job = Search(
             workload=found,
             engines=engines,

@@ -1,5 +1,6 @@
 """Plugging the parts together: from what a user names to engines, metered."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,12 +19,12 @@ from cput.errors import InputError, unknown
 from cput.ledger.meter import Metered, Pricer
 from cput.ledger.price import PriceBook
 from cput.ledger.store import Ledger
-from cput.models import ModelStore
+from cput.models import ModelStore, load_manifest
 from cput.policy import Policy
+from cput.policy.policy import PRECISIONS
 from cput.protocols import Engine
 from cput.workloads import Workload
 
-PRECISIONS = ("f16", "int8", "int4")
 REMOTE_ATTEMPTS = 3
 
 
@@ -47,6 +48,25 @@ def opened(policy: Policy, workload: Workload) -> Opened:
     """Open all engines that a policy names."""
     first, *others = [leaf(leg, workload) for leg in policy.legs]
     return Opened(first, words_of(policy), tuple(others))
+
+
+def digest_of(leg: Policy) -> str | None:
+    """Return a digest of what answers: weights, a recording or a student; None for a server, which does not tell."""
+    if leg.engine == "openai":
+        return None
+    if leg.engine == "replay":
+        return file_digest(Path(leg.recording or ""))
+    if leg.engine == "classifier":
+        return file_digest(Path(leg.model) / "student.json")
+    return load_manifest(model_folder(leg.model, leg.precision)).sha256
+
+
+def file_digest(path: Path) -> str | None:
+    """Return the digest of a file's bytes; None where it can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def words_of(policy: Policy) -> str:
@@ -82,7 +102,7 @@ def leaf(leg: Policy, workload: Workload) -> Engine:
         assert leg.url is not None, "a policy file is read with it, and --engines gives it"
         return OpenAI(leg.model, leg.url, api_key=os.environ.get(leg.api_key_env or "", ""))
     if leg.engine == "replay":
-        return open_engine("replay", file=leg.recording, model=leg.model)
+        return _recorded(leg, workload)
     if leg.engine == "classifier":
         sure = leg.threshold
         return open_engine("classifier", model=leg.model, threshold=sure, abstain=sure is not None)
@@ -132,6 +152,19 @@ def _metered_leaf(leaf: Engine, *, ledger: Ledger, run: str, prices: Sequence[Pa
         engine = Metered(leaf, ledger, run=run, keep_text=True, prices=book, provider=leaf.provider, model=leaf.model)
         return Retried(engine, attempts=REMOTE_ATTEMPTS)
     return Metered(leaf, ledger, run=run, keep_text=True, prices=prices_of(leaf))
+
+
+def _recorded(leg: Policy, workload: Workload) -> Engine:
+    """Open a recording that has an answer to every item."""
+    engine = open_engine("replay", file=leg.recording, model=leg.model)
+    assert isinstance(engine, Replay)
+    missing = [item.id for item in workload.items if not engine.has(workload.call(item))]
+    if missing:
+        raise InputError(
+            f"{leg.recording} has no answer of '{leg.model}' to {len(missing)} of {len(workload.items)} items "
+            f"({missing[0]}, ...); record them, or take the items out of the workload"
+        )
+    return engine
 
 
 async def start(opened: Opened) -> None:

@@ -55,6 +55,7 @@ def prove(
         floor=workload.floor,
         reference=quality[:, 0],
         names=[name],
+        share_of="the way it is served today",
         data=f"{workload.name} {workload.digest[:12]}, items the search never saw",
     ).certificate
     return Proof(proven=certificate.choice is not None, words=_certified(certificate, said), certificate=certificate)

@@ -7,6 +7,7 @@ confirmation is always new.
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,7 @@ from rich.console import Console
 from cput.cli import plug
 from cput.cli.candidates import candidates
 from cput.cli.contenders import contenders, plain
+from cput.cli.plug import file_digest
 from cput.cli.proof import Proof, evidence, prove
 from cput.cli.watch import watching
 from cput.errors import InputError
@@ -91,11 +93,19 @@ class Search:
     seed: int
     policy_path: Path
     fresh: bool = False
+    useful_alone: dict[str, float] = field(default_factory=dict)
+    """Useful rate of each model by itself, on the items that the search asked."""
     sure: dict[tuple[Policy, str], float] = field(default_factory=dict)
     """What answers of the search said of themselves, by policy and item."""
 
     async def run(self, sets: Sets, choices: Choices, first_rung: int) -> Optimization:
         """Measure the baseline, search, confirm the winner, write its policy."""
+        try:
+            return await self._run(sets, choices, first_rung)
+        finally:
+            shutil.rmtree(self.fitted, ignore_errors=True)
+
+    async def _run(self, sets: Sets, choices: Choices, first_rung: int) -> Optimization:
         began = time.perf_counter()
         tail = shared_tail([item.text for item in self.workload.items])
         policies = contenders(
@@ -135,6 +145,16 @@ class Search:
             environment=environment(seed=self.seed, sample_count=found.items, searched_items=len(sets.search)),
         )
 
+    @property
+    def wants_confidence(self) -> bool:
+        """Whether answers of the search have to say how sure they are: nothing else tells which may stand."""
+        return len(self.engines) > 1 and not self.workload.servable
+
+    @property
+    def fitted(self) -> Path:
+        """Where a router lies until its policy is proven."""
+        return self.policy_path.with_suffix(f".{self.group[-8:]}.router").resolve()
+
     async def race(
         self, policies: Sequence[Policy], items: Sequence[Item], first_rung: int, floor: float | None
     ) -> tuple[list[Contestant], Proposal | None]:
@@ -158,6 +178,7 @@ class Search:
             if proposal.policy is not None and proposal.policy.then:
                 race.append(self.replayed(race, proposal.policy, proposal))
         drop_below_floor(race, floor)
+        self.useful_alone = {one.policy.model: one.useful / one.judged for one in singles(race)}
         return race, proposal
 
     def proposed(self, race: Sequence[Contestant]) -> Proposal:
@@ -168,7 +189,7 @@ class Search:
         found = propose(table, ways, floor=self.workload.floor, seed=self.seed)
         if found.estimator is None or found.policy is None:
             return found
-        folder = self.policy_path.with_suffix(".router").resolve()
+        folder = self.fitted
         found.estimator.save(folder)
         return replace(found, policy=replace(found.policy, router=str(folder)))
 
@@ -199,7 +220,7 @@ class Search:
         """Run a policy on items, as one run of the ledger that later rounds go on with."""
         run = self.ledger_run(policy, part)
         workload = self.workload
-        if part == "search" and len(self.engines) > 1 and not workload.servable:
+        if part == "search" and self.wants_confidence:
             workload = replace(workload, sampling=replace(workload.sampling, logprobs=True))
         opened = plug.opened(policy, workload)
         engine = plug.metered(opened, self.book, run.id, workload, policy, prices=self.prices)
@@ -230,6 +251,9 @@ class Search:
             "part": part,
             "policy": json.loads(json.dumps(asdict(policy))),
             "max_new_tokens": self.workload.sampling.max_new_tokens,
+            "logprobs": part == "search" and self.wants_confidence,
+            "made_of": [plug.digest_of(leg) for leg in policy.legs],
+            "prices": [file_digest(file) for file in self.prices],
             "usd_per_h": None if self.rate.usd_per_h is None else str(self.rate.usd_per_h),
         }
         for run in self.book.runs():
@@ -279,10 +303,21 @@ class Search:
         if not proof.proven:
             self.say("the winner's useful rate is not proven; no policy is written (more --confirm items may prove it)")
             return None
-        save_policy(path, policy, found)
-        if proof.certificate is not None:
-            save_certificate(path, proof.certificate)
+        if policy.then:
+            models = [leg.model for leg in policy.legs]
+            policy = replace(policy, strong=max(models, key=lambda model: self.useful_alone.get(model, 0.0)))
+        save_certificate(path, proof.certificate)
+        save_policy(path, self.kept(policy), found)
         return str(path)
+
+    def kept(self, policy: Policy) -> Policy:
+        """Put the router of a proven policy in its place; it was fitted beside that."""
+        if policy.router is None:
+            return policy
+        place = self.policy_path.with_suffix(".router").resolve()
+        shutil.rmtree(place, ignore_errors=True)
+        Path(policy.router).rename(place)
+        return replace(policy, router=str(place))
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal what is being done."""

@@ -51,6 +51,10 @@ class Replay:
         self._answers = answers
         self._speed = speed
 
+    def has(self, call: Call) -> bool:
+        """Whether an answer to a call is recorded."""
+        return self._find(call) is not None
+
     @property
     def priced(self) -> bool:
         """Whether it says what any of its answers cost."""

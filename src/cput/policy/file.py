@@ -18,14 +18,26 @@ useful_rate = 0.21
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from cput.errors import InputError, SetupError, unknown
 from cput.policy.guarantee.certificate import Certificate
-from cput.policy.policy import ENGINES, STOPS, Policy
+from cput.policy.policy import ENGINES, PRECISIONS, STOPS, Policy
+from cput.rules import FILLED, NOT_NEGATIVE, POSITIVE, SHARE, Rule, is_integer
+
+_COUNT = Rule(lambda value: is_integer(value) and value >= 1, "a whole number of 1 or more")
+_RANGES = {
+    "model": FILLED,
+    "threshold": SHARE,
+    "worth_per_usd": POSITIVE,
+    "retry_temperature": NOT_NEGATIVE,
+    "concurrency": _COUNT,
+    "attempts": _COUNT,
+    "precision": Rule(lambda value: value in PRECISIONS, ", ".join(PRECISIONS)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +56,7 @@ def save_policy(path: Path, policy: Policy, evidence: Mapping[str, Any]) -> None
     Raises:
         SetupError: the file can't be written there.
     """
-    if policy.router is not None:
-        policy = replace(policy, router=os.path.relpath(policy.router, path.parent))
+    policy = _moved(policy, lambda place: os.path.relpath(place, path.parent))
     lines = ["# Written by `cput optimize`; serve or measure it with --policy.", "[serve]", *_settings(policy)]
     for leg in policy.then:
         lines += ["", "[[serve.then]]", *_settings(leg)]
@@ -59,12 +70,15 @@ def certificate_path(policy: Path) -> Path:
     return policy.with_suffix(".certificate.json")
 
 
-def save_certificate(policy: Path, certificate: Certificate) -> None:
-    """Write a policy's certificate beside it: whoever serves the policy holds outcomes against it.
+def save_certificate(policy: Path, certificate: Certificate | None) -> None:
+    """Write a policy's certificate beside it, for whoever serves the policy; None takes an earlier one's away.
 
     Raises:
         SetupError: it can't be written there.
     """
+    if certificate is None:
+        certificate_path(policy).unlink(missing_ok=True)
+        return
     write_whole(certificate_path(policy), json.dumps(certificate.as_json(), indent=1) + "\n")
 
 
@@ -98,10 +112,22 @@ def load_policy(path: Path) -> PolicyFile:
     serve = table.get("serve")
     if not isinstance(serve, dict):
         raise InputError(f'policy file {path} has no [serve] table; it needs at least model = "..."')
-    policy = _policy(path, "[serve]", serve)
-    if policy.router is not None:  # beside the file, wherever that is read from
-        policy = replace(policy, router=str(path.parent / policy.router))
+    policy = _moved(_policy(path, "[serve]", serve), lambda place: str(path.parent / place))
     return PolicyFile(policy=policy, evidence=table.get("evidence", {}))
+
+
+def _moved(policy: Policy, place: Callable[[str], str]) -> Policy:
+    """Return the policy with other paths: in the file those of routers, recordings and students start from it."""
+    legs = [
+        replace(
+            leg,
+            router=leg.router and place(leg.router),
+            recording=leg.recording and place(leg.recording),
+            model=place(leg.model) if leg.engine == "classifier" else leg.model,
+        )
+        for leg in policy.legs
+    ]
+    return replace(legs[0], then=tuple(legs[1:]))
 
 
 def _policy(path: Path, where: str, table: Mapping[str, Any]) -> Policy:
@@ -116,6 +142,8 @@ def _policy(path: Path, where: str, table: Mapping[str, Any]) -> Policy:
         if type(value) not in allowed and not (float in allowed and type(value) is int):
             names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
             raise InputError(f"{path}: {key} is {value!r}; allowed: {names}")
+        if key in _RANGES and not _RANGES[key].fits(value):
+            raise InputError(f"{path}: {key} of {where} is {value!r}; allowed: {_RANGES[key].allowed}")
     if "model" not in table:
         raise InputError(f'policy file {path} names no model; {where} needs model = "..."')
     engine, stop = table.get("engine", "openvino"), table.get("stop")
@@ -133,6 +161,8 @@ def _then(path: Path, where: str, table: Mapping[str, Any]) -> tuple[Policy, ...
     listed = table.get("then", [])
     if not isinstance(listed, list) or not all(isinstance(leg, dict) and "then" not in leg for leg in listed):
         raise InputError(f"{path}: then of {where} is {listed!r:.60}; allowed: tables [[serve.then]], one an engine")
+    if table.get("router") is not None and not listed:
+        raise InputError(f"{path}: the router of {where} has one engine to choose from; give [[serve.then]]")
     legs = tuple(_policy(path, f"[[serve.then]] {number}", leg) for number, leg in enumerate(listed, 1))
     if legs and table.get("router") is not None:
         if not table.get("worth_per_usd"):
@@ -140,13 +170,13 @@ def _then(path: Path, where: str, table: Mapping[str, Any]) -> tuple[Policy, ...
         return legs
     before = (table, *listed)[: len(legs)]
     for place, leg in enumerate(before):
+        named = where if place == 0 else f"[[serve.then]] {place}"
         if leg.get("stop") is None and leg.get("engine") != "classifier":
-            named = where if place == 0 else f"[[serve.then]] {place}"
             raise InputError(
                 f"{path}: {named} is followed by another engine and has no stop; allowed: {_listed(STOPS)}"
             )
         if leg.get("stop") == "confidence" and leg.get("threshold") is None:
-            raise InputError(f'{path}: stop = "confidence" of {where} needs a threshold; allowed: a number from 0 to 1')
+            raise InputError(f'{path}: stop = "confidence" of {named} needs a threshold; allowed: a number from 0 to 1')
     return legs
 
 

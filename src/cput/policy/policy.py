@@ -12,6 +12,8 @@ from typing import Self
 
 ENGINES = {"openvino": None, "openai": "url", "replay": "recording", "classifier": None}
 """Which engines a policy can run, and the setting that each needs besides its model."""
+PRECISIONS = ("f16", "int8", "int4")
+"""Of an embedded model's weights."""
 STOPS = ("check", "confidence")
 """What can let an answer stand where another engine would follow."""
 
@@ -56,6 +58,8 @@ class Policy:
     """What lets its answer stand where another engine would follow: check, confidence; None on the last one."""
     threshold: float | None = None
     """The confidence in [0, 1] from which it stands; for ``stop = "confidence"`` and for a student."""
+    strong: str | None = None
+    """The model, one of its engines, that explored calls and an alarm go to; None is the last one."""
     router: str | None = None
     """Folder of a fitted router that chooses one of the engines from the request, in place of asking in turn."""
     worth_per_usd: float | None = None
@@ -97,6 +101,12 @@ class Policy:
         given = [*thresholds, *[None] * (len(others) - len(thresholds))]
         middle = [replace(leg, stop=stop, threshold=at) for leg, at in zip(others[:-1], given[1:], strict=False)]
         return replace(self, stop=stop, threshold=given[0] if given else None, then=(*middle, others[-1]))
+
+    @property
+    def strongest(self) -> int:
+        """The place of the engine that explored calls and an alarm go to."""
+        models = [leg.model for leg in self.legs]
+        return models.index(self.strong) if self.strong in models else len(models) - 1
 
     @property
     def _weights(self) -> list[str]:

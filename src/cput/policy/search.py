@@ -158,7 +158,8 @@ def expected_bound(
     """
     if absolute is not None:
         useful = round(one.useful / one.judged * confirm_items) if one.judged else 0
-        return ONE_SIDED - float(special.bdtrc(useful - 1, confirm_items, absolute) if useful else 1.0)
+        reached = ONE_SIDED - float(special.bdtrc(useful - 1, confirm_items, absolute) if useful else 1.0)
+        return reached if margin == 0 else min(reached, expected_bound(one, against, confirm_items, margin))
     theirs = {fact.item: fact.verdict is Verdict.USEFUL for fact in against.facts}
     pairs = [(theirs[fact.item], fact.verdict is Verdict.USEFUL) for fact in one.facts if fact.item in theirs]
     if not pairs:

@@ -14,6 +14,8 @@ from cput.policy.guarantee.level import Level
 
 OVERALL = "overall"
 """The name of all prompts together, among the slices."""
+BEST = "the best single engine"
+"""Whom a share is of, unless said otherwise."""
 ASSUMPTION = (
     "It holds for calls that are drawn as these prompts were (exchangeable): not after the mix of calls, an engine or "
     "the way outcomes are given has changed. Watch the outcomes."
@@ -100,6 +102,8 @@ class Certificate:
     """Name or digest of the held-out outcomes; empty is unknown."""
     made_on: date
     """When it was made."""
+    share_of: str = BEST
+    """Whose quality ``share_of_baseline`` is a share of, in words."""
     assumption: str = ASSUMPTION
     """What it rests on, in words."""
 
@@ -118,7 +122,7 @@ class Certificate:
         if self.useful_rate is not None:
             parts.append(f"a quality of at least {self.useful_rate:.4g}")
         if self.share_of_baseline is not None:
-            parts.append(f"at least {self.share_of_baseline * 100:.4g} % of the best single engine's quality")
+            parts.append(f"at least {self.share_of_baseline * 100:.4g} % of {self.share_of}'s quality")
         return " and ".join(parts)
 
     @property
@@ -171,7 +175,7 @@ class Certificate:
             }
             made_on = date.fromisoformat(given["made_on"])
             return cls(**{**given, **levels, "candidates": candidates, "made_on": made_on})
-        except (TypeError, KeyError, ValueError) as error:
+        except (AttributeError, TypeError, KeyError, ValueError) as error:
             raise InputError(
                 f"a certificate can't be read: {error}; allowed: the JSON that Certificate.as_json() gave"
             ) from error

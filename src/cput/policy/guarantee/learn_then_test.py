@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cput.errors import InputError
-from cput.policy.guarantee.certificate import OVERALL, Candidate, Certificate, Held
+from cput.policy.guarantee.certificate import BEST, OVERALL, Candidate, Certificate, Held
 from cput.policy.guarantee.claims import Claim, claims_of
 from cput.policy.guarantee.levels import as_certified, levels_of
 from cput.policy.guarantee.needed import cheapest_way, prompts_for
@@ -54,6 +54,7 @@ def certify(
     names: Sequence[str] = (),
     starts: int = STARTS,
     data: str = "",
+    share_of: str = BEST,
     made_on: date | None = None,
 ) -> Certified:
     """Choose the cheapest of ``c`` candidates that keeps the floor with probability 1 - delta.
@@ -69,6 +70,7 @@ def certify(
         names: of the candidates.
         starts: points from which the sequence of tests starts; see ``sequence``.
         data: name or digest of the held-out outcomes.
+        share_of: who ``reference`` is, in words.
         made_on: the certificate's date; today if None.
 
     Raises:
@@ -114,6 +116,7 @@ def certify(
             needed=0 if choice is not None and saves[choice] else tried.needed(own, saves),
             starts=starts,
             data=data,
+            share_of=share_of,
             made_on=made_on or datetime.now(UTC).date(),
         ),
     )
