@@ -70,6 +70,8 @@ def fit(
 
     if not 0 < right_share <= 1:
         raise InputError(f"--right-share is {right_share}; allowed: above 0 and up to 1")
+    if seed < 0:
+        raise InputError(f"--seed is {seed}; allowed: 0 or more")
     workload = load(source)
     notes: list[str] = []
     told = _of_references(workload) if ledger is None else _of_ledger(workload, ledger, notes)

@@ -8,7 +8,8 @@ It is fitted on one half of recorded answers and certified on the other.
 Two families are tried. *By confidence* one engine answers first, and its answer stands from some confidence on
 (``Cascade``). *By a router* one engine is chosen from the request (``Routed``). Engines, router and family are chosen
 on the first half, by what they would cost where they keep the floor there; only the chosen family's settings are
-certified on the second, from the safest, which is the best single engine of the first half, to the cheapest.
+certified on the second, from the safest to the cheapest. The safest lets the best single engine of the first half
+answer nearly everything; by confidence it pays for the first engine besides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +131,7 @@ def _asked_first(train: Recorded, first: int, strong: int, ways: Mapping[str, Po
     return _Family(
         seen=in_turn(train, first, strong, bars),
         held=lambda table: in_turn(table, first, strong, bars),
-        names=[f"{train.engines[first]} from {bar:.3f}" for bar in bars],
+        names=[f"{train.engines[first]} first, its answers standing from a confidence of {bar:.3f}" for bar in bars],
         proposal=proposal,
     )
 
@@ -158,7 +159,9 @@ def _by_router(train: Recorded, strong: int, ways: Mapping[str, Policy], seed: i
         policy = routed([ways[name] for name in train.engines], worth_per_usd=1 / setting)
         return Proposal(policy=policy, why="", estimator=estimator)
 
-    names = ["the best single engine" if setting is None else f"at ${setting:.3g} an answer" for setting in dials]
+    alone = f"{train.engines[strong]} alone"
+    worth = "a router that takes a useful answer to be worth ${:.3g}"
+    names = [alone if setting is None else worth.format(setting) for setting in dials]
     return [_Family(seen=_Outcome(seen.quality, seen.cost_usd), held=held, names=names, proposal=proposal)]
 
 
