@@ -85,6 +85,11 @@ def test_the_values_coverage_and_useful_rate_are_those_of_the_facts(facts):
         assert of_sums(sums).value == pytest.approx(of_facts(facts, resamples=20).value)
 
 
+def test_a_cost_whose_square_is_too_small_for_a_float_is_still_a_cost():
+    facts = [fact(cost=4e-298), fact(cost=4e-298)]
+    assert cost_per_useful_answer_of(moments_of(facts)).value == pytest.approx(4e-298)
+
+
 def test_without_a_useful_call_the_sums_give_the_same_lower_bound():
     facts = [fact(verdict=Verdict.USELESS) for _ in range(20)]
     assert cput_of(moments_of(facts)) == pytest.approx(cput(facts))

@@ -123,7 +123,7 @@ def _cost_per(moments: Moments, gained: float, gained2: float, cross: float, *, 
     value = moments.cost / gained
     if moments.n < 2:
         return Interval(value, 0.0, math.inf)
-    terms = (moments.cost2 / moments.cost**2, gained2 / gained**2, -2 * cross / (moments.cost * gained))
+    terms = (moments.cost2 / moments.cost / moments.cost, gained2 / gained**2, -2 * cross / (moments.cost * gained))
     error = math.sqrt(_sum_of_squares(terms) * moments.n / (moments.n - 1))
     skewness = log_normal_skewness(gained, gained2, moments.useful)
     return delta_interval(value, error, useful=moments.useful, skewness=skewness)

@@ -67,6 +67,8 @@ class _Answer:
         self.quoted = "quotation" in asked and not {"repeat_prompt", "json_format"} & set(asked)
         if self.quoted:
             self.banned.add('"')
+        if "number_highlighted_sections" in asked:
+            self.banned.add("*")  # a loose star would close or open a highlight in the wrong place
 
     # The answer
 
