@@ -75,6 +75,7 @@ def texts(instructions):
     return st.from_regex(found, fullmatch=True)
 
 
+@pytest.mark.slow  # drawing texts from long expressions now and then takes Python's re minutes
 @pytest.mark.parametrize("instruction", ALONE, ids=lambda given: given["id"])
 @quick
 @given(data=st.data())
@@ -82,6 +83,7 @@ def test_every_text_of_the_language_follows_the_instruction(instruction, data):
     assert follows(data.draw(texts([instruction])), instruction)
 
 
+@pytest.mark.slow  # drawing texts from long expressions now and then takes Python's re minutes
 @pytest.mark.parametrize("ids", TOGETHER, ids="+".join)
 @quick
 @given(data=st.data())
@@ -91,6 +93,7 @@ def test_instructions_that_go_together_all_hold(ids, data):
     assert all(follows(text, given) for given in instructions)
 
 
+@pytest.mark.slow  # drawing texts from long expressions now and then takes Python's re minutes
 @pytest.mark.parametrize("name", ["change_case:english_lowercase", "change_case:english_capital"])
 @quick
 @given(data=st.data())
@@ -100,6 +103,7 @@ def test_no_letter_is_of_the_other_case(name, data):
     assert text.islower() if name.endswith("lowercase") else text.isupper()
 
 
+@pytest.mark.slow  # drawing texts from long expressions now and then takes Python's re minutes
 @quick
 @given(data=st.data())
 def test_few_capital_words_stay_few(data):
@@ -111,6 +115,7 @@ def test_few_capital_words_stay_few(data):
     assert follows(data.draw(texts([instruction])), instruction)
 
 
+@pytest.mark.slow  # drawing texts from long expressions now and then takes Python's re minutes
 @quick
 @given(data=st.data())
 def test_capital_words_are_there(data):
