@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +64,14 @@ def digest_of(leg: Policy) -> str | None:
 def file_digest(path: Path) -> str | None:
     """Return the digest of a file's bytes; None where it can't be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return _digest(path, path.stat().st_mtime_ns)
     except OSError:
         return None
+
+
+@lru_cache(64)
+def _digest(path: Path, changed_ns: int) -> str:  # noqa: ARG001  # another time, another content
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def words_of(policy: Policy) -> str:

@@ -9,6 +9,7 @@ mean estimated cost never falls while the dial is turned up. Qualities and costs
 import numpy as np
 import numpy.typing as npt
 
+from cput.policy.decide import Worth
 from cput.policy.recorded import Floats
 
 
@@ -37,8 +38,6 @@ def choose(quality: Floats, cost_usd: Floats, usd_per_useful: float) -> npt.NDAr
 
     ``inf`` asks for the highest quality at any cost.
     """
-    if np.isinf(usd_per_useful):
-        worth = quality - 1e-12 * cost_usd / max(float(np.max(cost_usd)), 1e-300)
-    else:
-        worth = usd_per_useful * quality - cost_usd
-    return np.asarray(np.argmax(worth, axis=1), dtype=np.intp)
+    if usd_per_useful == 0:
+        return np.asarray(np.argmin(cost_usd, axis=1), dtype=np.intp)
+    return np.asarray(Worth(usd=1 / usd_per_useful)(quality, cost_usd), dtype=np.intp)

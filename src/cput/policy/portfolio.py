@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cput.policy.cascade.thresholds import NEVER, cascaded
 from cput.policy.guarantee import Certificate, certify
 from cput.policy.policy import Policy
 from cput.policy.recorded import Floats, Recorded
@@ -106,9 +107,9 @@ def in_turn(table: Recorded, first: int, last: int, bars: Floats) -> _Outcome:
     An unknown confidence is below all of them.
     """
     assert table.confidence is not None
-    stands = np.nan_to_num(table.confidence[:, [first]], nan=-1.0) >= bars[None, :]
-    quality = np.where(stands, table.quality[:, [first]], table.quality[:, [last]])
-    return _Outcome(quality, table.cost_usd[:, [first]] + np.where(stands, 0.0, table.cost_usd[:, [last]]))
+    scores, legs = table.confidence[:, [first, last]], [first, last]
+    each = [cascaded(table.quality[:, legs], table.cost_usd[:, legs], scores, (float(bar), NEVER)) for bar in bars]
+    return _Outcome(np.stack([one.quality for one in each], axis=1), np.stack([one.cost_usd for one in each], axis=1))
 
 
 def _by_confidence(train: Recorded, strong: int, ways: Mapping[str, Policy]) -> list[_Family]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cput.errors import EngineError, InputError
-from cput.ledger.meter import Metered, Pricer
+from cput.ledger.meter import Metered, Pricer, without_text
 from cput.policy.cache.bills import Bills
 from cput.policy.cache.canon import canon
 from cput.policy.cache.certificate import Certificate, Embeds
@@ -26,7 +26,7 @@ from cput.policy.cache.key import scope_of
 from cput.policy.cache.similarity import similarity
 from cput.policy.cache.store import Newcomer, Place, Store
 from cput.protocols import Engine
-from cput.records import Call, Vectors
+from cput.records import Call, Vectors, changed
 
 NEIGHBOURS = 16
 """Nearest entries that are looked at."""
@@ -147,18 +147,7 @@ class Semantic:
         await self._embedder.aclose()
 
     async def _vector(self, call: Call, text: str, bills: Bills) -> npt.NDArray[np.float32] | None:
-        leg = Call(
-            id=call.id,
-            embed=(text,),
-            sampling=call.sampling,
-            workload=call.workload,
-            item=call.item,
-            tenant=call.tenant,
-            external_key=call.external_key,
-            policy=call.policy,
-            episode=call.episode,
-            tags=call.tags,
-        )
+        leg = changed(without_text(call), embed=(text,), dimensions=None)
         try:
             pieces = [piece async for piece in Metered(self._embedder, bills, prices=self._prices).answer(leg)]
         except EngineError:
